@@ -1,0 +1,1 @@
+"""The HTTP interface: one route table, access rules, the envelope."""

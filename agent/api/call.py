@@ -1,0 +1,142 @@
+"""What a handler is given and what it gives back; the route table's row type."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from agent.api.rooms import Rooms
+from agent.errors import Invalid, Malformed
+
+T = TypeVar("T")
+
+
+class Access(StrEnum):
+    """Who may call a route (see the reference in docs)."""
+
+    PUBLIC = "public"
+    TOKEN = "token"
+    KNOWN_HEAD = "known-head"
+    LOCAL = "local"
+    ROOT = "root"
+    """Over the Unix socket, by a peer with uid 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is calling, as far as it has been proved."""
+
+    local: bool
+    """Came over the Unix socket."""
+    address: str
+    """The socket peer's address, or "local"."""
+    uid: int | None = None
+    """The peer process's uid (SO_PEERCRED), on the Unix socket."""
+    subject: str | None = None
+    """A verified token's subject."""
+    head: str | None = None
+    """The uid of the known head that calls."""
+    warning: str | None = None
+    """A caveat about how a known head was recognised."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One request, authorised, with what its handler may need."""
+
+    request: web.Request
+    rooms: Rooms
+    caller: Caller
+    request_id: str
+
+    def param(self, name: str) -> str:
+        """A part of the path, such as the uid."""
+        return self.request.match_info[name]
+
+    def flag(self, name: str) -> bool:
+        """A query switch such as ?dry_run=1; raises Invalid unless it is 0, 1, true or false."""
+        value = self.request.query.get(name, "0").lower()
+        if value not in ("0", "1", "true", "false"):
+            raise Invalid(f"?{name}={value[:20]} is not a switch: use {name}=1 or leave it out")
+        return value in ("1", "true")
+
+    @property
+    def if_match(self) -> int | None:
+        """The revision that If-Match names, None without one or with `*`; raises Malformed."""
+        value = self.request.headers.get("If-Match", "*").strip()
+        if value == "*":
+            return None
+        bare = value.removeprefix("W/").strip('"')
+        if not bare.isascii() or not bare.isdigit():
+            raise Malformed('If-Match is not an ETag that this agent gave: send one like "42", or *')
+        return int(bare)
+
+    async def body(self) -> dict[str, Any]:
+        """The body as a JSON object, whatever the Content-Type says; raises Malformed or TooLarge."""
+        return parse_object(await self.request.read())
+
+    async def body_as(self, shape: type[T], *, empty: bool = False) -> T:
+        """The body as a msgspec Struct; `empty`: no body at all counts as {}. Raises Malformed or Invalid."""
+        raw = await self.request.read()
+        if empty and not raw.strip():
+            raw = b"{}"
+        return convert(parse_object(raw), shape)
+
+
+def parse_object(raw: bytes) -> dict[str, Any]:
+    """A JSON object out of a body; raises Malformed."""
+    if not raw.strip():
+        raise Malformed("the body is empty: send a JSON object")
+    try:
+        value = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
+        raise Malformed(f"the body is not JSON: {str(err)[:200]}") from err
+    if not isinstance(value, dict):
+        raise Malformed("the body is JSON, but not an object: send {...}")
+    return value
+
+
+def convert(value: dict[str, Any], shape: type[T]) -> T:
+    """A typed value out of a parsed body; raises Invalid, naming the field."""
+    try:
+        return msgspec.convert(value, shape)
+    except msgspec.ValidationError as err:
+        raise Invalid(f"the body is not as it must be: {err}") from err
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a handler answers: `data`, and what stands beside it in the envelope.
+
+    `raw`: the whole envelope, already encoded, for answers that are kept ready.
+    """
+
+    data: Any = None
+    status: int = 200
+    meta: Mapping[str, Any] | None = None
+    beside: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    raw: bytes | None = None
+    after: Callable[[], Awaitable[object]] | None = None
+    """Done once the answer is on its way, for example the restart of this very agent."""
+
+
+Handler = Callable[[Call], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One row of the table: what is answered where, for whom."""
+
+    method: str
+    path: str
+    handler: Handler
+    access: Access
+    summary: str
+    permission: str | None = None
+    """The permission that a token must carry; with Access.TOKEN only."""

@@ -1,0 +1,1 @@
+"""cw-headctl, the operator's command."""

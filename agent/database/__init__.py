@@ -1,0 +1,1 @@
+"""Database: cleaning, backups, membership of the engine."""

@@ -1,0 +1,1 @@
+"""Files: the objects that refer to stored files, what is unused, trash."""

@@ -1,0 +1,1 @@
+"""Heads: their records, who may act as one, who is in the cluster."""

@@ -1,0 +1,95 @@
+"""Periodic work: jitter, an overrun warning, and the stamps that watchdog and health read."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from agent.errors import AgentError
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Loop:
+    """One loop. It *turns* whenever a pass ends, also in a handled failure; it *succeeds* when none failed.
+
+    `interval` and `limit` are seconds: after `limit` without a turn the process is not alive any more.
+    """
+
+    name: str
+    interval: float
+    limit: float
+    turned: float | None = None
+    succeeded: float | None = None
+    failure: str | None = None
+
+    def turn(self, now: float, failure: str | None = None) -> None:
+        """Note the end of a pass at monotonic second `now`."""
+        self.turned = now
+        self.failure = failure
+        if failure is None:
+            self.succeeded = now
+
+    def stuck(self, now: float) -> bool:
+        """Whether the loop has not turned for longer than its limit."""
+        return self.turned is not None and now - self.turned > self.limit
+
+
+@dataclass(slots=True)
+class Loops:
+    """All loops of the process, for the watchdog and GET /healthz."""
+
+    all: list[Loop] = field(default_factory=list)
+
+    def add(self, name: str, interval: float, limit: float | None = None) -> Loop:
+        """Register a loop; `limit` defaults to three intervals and at least 30 s."""
+        loop = Loop(name, interval, limit if limit is not None else max(30.0, 3 * interval))
+        self.all.append(loop)
+        return loop
+
+    def stuck(self, now: float) -> list[str]:
+        """The names of the loops that no longer turn."""
+        return [loop.name for loop in self.all if loop.stuck(now)]
+
+
+async def periodic(
+    loop: Loop,
+    work: Callable[[], Awaitable[object]],
+    *,
+    wake: asyncio.Event | None = None,
+) -> None:
+    """Do `work` every `loop.interval` seconds, a tenth jittered, or at once when `wake` is set; for ever.
+
+    An AgentError is a handled failure: warned about when it begins, noted when it ends. Anything else is
+    a bug and ends the process.
+    """
+    time = asyncio.get_running_loop().time
+    while True:
+        started = time()
+        failure: str | None = None
+        try:
+            await work()
+        except AgentError as err:
+            failure = err.reason
+        if failure is not None and failure != loop.failure:
+            log.warning("Periodic work failed", loop=loop.name, reason=failure)
+        elif failure is None and loop.failure is not None:
+            log.info("Periodic work recovered", loop=loop.name)
+        loop.turn(time(), failure)
+        took = time() - started
+        if took > loop.interval:
+            log.warning("Periodic work overran its interval", loop=loop.name, took=round(took, 3))
+        pause = max(0.0, loop.interval * random.uniform(0.9, 1.1) - took)
+        if wake is None:
+            await asyncio.sleep(pause)
+            continue
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await wake.wait()
+        wake.clear()

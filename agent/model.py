@@ -1,0 +1,135 @@
+"""What crosses borders between rooms: typed, immutable, and the same on the wire as inside."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct
+
+UID_PATTERN = "^[a-z0-9]{32}$"
+"""A UID is 32 lower-case letters and digits (the platform's API reference)."""
+
+
+class Kind(StrEnum):
+    """The kinds of record that the store keeps."""
+
+    HEAD = "head"
+    IMAGE = "image"
+    BOOTCONFIG = "bootconfig"
+    REPO = "repo"
+    TOMBSTONE = "tombstone"
+    CLUSTER = "cluster"
+
+
+OBJECT_KINDS = (Kind.IMAGE, Kind.BOOTCONFIG, Kind.REPO)
+"""The kinds whose records may refer to stored files."""
+
+
+class Record(Struct, frozen=True):
+    """One stored record: `body` is its JSON object, `revision` grows with every change in the store.
+
+    `name` is what the store keeps unique within the kind (None where the kind has no names).
+    """
+
+    kind: Kind
+    uid: str
+    revision: int
+    body: dict[str, Any]
+    name: str | None = None
+
+
+class FileReference(Struct, frozen=True, forbid_unknown_fields=True):
+    """How an object refers to a stored file: `filename` is relative to the store's root; size in bytes."""
+
+    filename: str
+    chksum: str | None = None
+    size: int | None = None
+    mtime: str | None = None
+
+
+class Head(Struct, frozen=True, omit_defaults=True):
+    """A head node's record as it is stored (without its uid, which is the record's key)."""
+
+    ssh_public: str
+    description: str = ""
+    ca_pem: str | None = None
+    addresses: tuple[str, ...] = ()
+    key_sha256: str | None = None
+    """SHA-256, in hex, of the DER SubjectPublicKeyInfo that the head's certificate must have."""
+    url: str | None = None
+    peer_url: str | None = None
+    joined: str | None = None
+    generation: int = 1
+    version: str | None = None
+
+
+class Departure(StrEnum):
+    """How a head went out of the cluster."""
+
+    REMOVED = "removed"
+    LEFT = "left"
+
+
+class Tombstone(Struct, frozen=True):
+    """What is kept of a head that is gone, so that it can be told; `at` is RFC 3339 UTC."""
+
+    departure: Departure
+    at: str
+    generation: int
+    ca_pem: str | None = None
+    description: str = ""
+
+
+class Service(Struct, frozen=True):
+    """One row of GET /head/services; `since` is RFC 3339 UTC, `pid` is null when nothing runs."""
+
+    name: str
+    status: str
+    unit: str
+    description: str
+    load_state: str
+    active_state: str
+    sub_state: str
+    enabled: str
+    since: str | None
+    pid: int | None
+    restarts: int
+    result: str
+
+
+class StoredFile(Struct, frozen=True):
+    """One unused file of the store; sizes in bytes, `modified` RFC 3339 UTC."""
+
+    filename: str
+    kind: str
+    size: int
+    modified: str
+    reason: str
+
+
+class Kept(Struct, frozen=True):
+    """Something that a removal left alone, and why."""
+
+    filename: str
+    reason: str
+
+
+class CleanAction(Struct, frozen=True):
+    """One step of a database clean; `bytes` is what it is expected to free, None where unknown."""
+
+    action: str
+    kind: str
+    target: str
+    reason: str
+    bytes: int | None = None
+
+
+class Finding(Struct, frozen=True):
+    """Something a clean noticed and will not touch, such as a reference to a file that is not here."""
+
+    kind: str
+    uid: str
+    field: str
+    target: str
+    reason: str

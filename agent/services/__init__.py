@@ -1,0 +1,1 @@
+"""Services: the live table of the head's units, healing, actions."""
