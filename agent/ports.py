@@ -5,7 +5,7 @@ Every adapter, and every fake of one, passes the same contract suite (`tests/con
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -138,6 +138,46 @@ class References(Protocol):
     def references(self) -> AsyncIterator[Sequence[str]]:
         """All referenced filenames, distinct, in walk order, batch by batch. Raises Unavailable: fail closed."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """Something in the file store that nobody will miss; `kind` is `upload` or `trash`.
+
+    `target` names it for people and for `discard`; `bytes` is what it takes up.
+    """
+
+    kind: str
+    target: str
+    reason: str
+    bytes: int
+
+
+class StoreHousekeeping(Protocol):
+    """What a database clean needs of this head's file store. Every method raises Unavailable without it."""
+
+    async def leftovers(self) -> list[Leftover]:
+        """Dead uploads (`*.part`, unlocked, unreferenced, old enough) and expired trash, by kind and target."""
+        ...
+
+    async def discard(self, leftover: Leftover) -> int:
+        """Check once more, then remove it; returns the bytes it took up.
+
+        Raises Conflict when it is not a leftover any more, NotFound when it is not there.
+        """
+        ...
+
+    async def missing(self, filenames: Sequence[str]) -> list[str]:
+        """Those of `filenames` that are not in the store, in the order given."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """Something the agent cannot do its job without; `problem` says what is wrong with it, or None."""
+
+    name: str
+    problem: Callable[[], Awaitable[str | None]]
 
 
 def walk_key(path: str) -> str:
