@@ -12,6 +12,6 @@ from agent.api.call import Caller, Route
 class Gate(Protocol):
     """Decides who calls and whether the route is open to them."""
 
-    def admit(self, route: Route, request: web.Request) -> Caller:
+    def admit(self, route: Route, request: web.BaseRequest) -> Caller:
         """The caller, proved; raises Unauthenticated, Denied or Unavailable. Never blocks."""
         ...

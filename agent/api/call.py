@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,9 +12,12 @@ import msgspec
 from aiohttp import web
 
 from agent.api.rooms import Rooms
-from agent.errors import Invalid, Malformed
+from agent.errors import Invalid, Malformed, TooLarge
 
 T = TypeVar("T")
+
+BODY_TIMEOUT = 30
+"""Seconds in which a body must have arrived, so that slow senders do not hold handlers for ever."""
 
 
 class Access(StrEnum):
@@ -49,14 +53,15 @@ class Caller:
 class Call:
     """One request, authorised, with what its handler may need."""
 
-    request: web.Request
+    request: web.BaseRequest
     rooms: Rooms
     caller: Caller
     request_id: str
+    params: Mapping[str, str]
 
     def param(self, name: str) -> str:
         """A part of the path, such as the uid."""
-        return self.request.match_info[name]
+        return self.params[name]
 
     def flag(self, name: str) -> bool:
         """A query switch such as ?dry_run=1; raises Invalid unless it is 0, 1, true or false."""
@@ -78,14 +83,37 @@ class Call:
 
     async def body(self) -> dict[str, Any]:
         """The body as a JSON object, whatever the Content-Type says; raises Malformed or TooLarge."""
-        return parse_object(await self.request.read())
+        return parse_object(await self._read())
 
     async def body_as(self, shape: type[T], *, empty: bool = False) -> T:
         """The body as a msgspec Struct; `empty`: no body at all counts as {}. Raises Malformed or Invalid."""
-        raw = await self.request.read()
+        raw = await self._read()
         if empty and not raw.strip():
             raw = b"{}"
         return convert(parse_object(raw), shape)
+
+    async def _read(self) -> bytes:
+        return await read_body(self.request, self.rooms.live.config.api.max_body)
+
+
+async def read_body(request: web.BaseRequest, limit: int) -> bytes:
+    """The whole body, at most `limit` bytes; raises TooLarge, or Malformed for one that breaks off or dawdles."""
+    too_large = TooLarge(f"the body is larger than {limit} bytes (api.max_body)")
+    if (request.content_length or 0) > limit:
+        raise too_large
+    parts, total = [], 0
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            while part := await request.content.readany():
+                total += len(part)
+                if total > limit:
+                    raise too_large
+                parts.append(part)
+    except TimeoutError as err:
+        raise Malformed(f"the body did not arrive within {BODY_TIMEOUT} s") from err
+    except (web.RequestPayloadError, ValueError) as err:
+        raise Malformed("the body's transfer encoding is broken") from err
+    return b"".join(parts)
 
 
 def parse_object(raw: bytes) -> dict[str, Any]:

@@ -1,0 +1,46 @@
+"""The daemon's entry: arguments, --check-config, exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+from agent import __version__
+from agent.config import ConfigError, Live, load
+
+EX_CONFIG = 78
+"""Exit status of a configuration that cannot be used (sysexits.h); the unit is not restarted for it."""
+
+DEFAULT_CONFIG = Path("/etc/clusterware-head-agent/head-agent.ini")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the daemon until it is told to stop; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="clusterware-head-agent",
+        description="Supervises a ClusterWare head node: its services, its file store, its records.",
+        epilog="Exit status: 0 stopped in order, 1 failed, 2 wrong arguments, 78 the configuration cannot be used.",
+    )
+    parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="default: %(default)s")
+    parser.add_argument(
+        "--check-config", action="store_true", help="read the configuration, say whether it is right, and end"
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    arguments = parser.parse_args(argv)
+    try:
+        config = load(arguments.config)
+    except ConfigError as err:
+        print(f"clusterware-head-agent: {err}", file=sys.stderr)
+        return EX_CONFIG
+    if arguments.check_config:
+        print(f"{arguments.config}: right; this head is {config.head.uid}")
+        return 0
+    from agent.app import run  # the daemon's imports are not needed for the answers above
+
+    return asyncio.run(run(arguments.config, Live(config)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""The sockets: passed by systemd or bound by ourselves; and the lame-duck stop that drops no request."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import grp
+import os
+import socket
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import structlog
+import systemd.daemon
+
+from agent.api.server import Api, HttpServer
+from agent.config import Config
+from agent.errors import Unavailable
+
+log = structlog.get_logger()
+
+ADMIN_GROUP = "clusterware-admin"
+BACKLOG = 4096
+HANDSHAKES = 0.25
+"""Seconds that a connection accepted last may need to become a request."""
+IN_FLIGHT = 20.0
+"""Seconds that requests in flight are waited for at a stop; well below the unit's TimeoutStopSec."""
+
+
+def sockets(config: Config) -> list[socket.socket]:
+    """The listening sockets; those that systemd passes win. Raises Unavailable when one cannot be had."""
+    passed = [socket.socket(fileno=fd) for fd in systemd.daemon.listen_fds()]
+    if not passed:
+        return [*(_tcp(address) for address in config.api.listen), _unix(config.api.socket)]
+    have = {_name(s) for s in passed}
+    want = {*config.api.listen, str(config.api.socket)}
+    if have != want:
+        log.warning(
+            "Sockets from systemd are not those of the configuration",
+            sockets=sorted(have),
+            configured=sorted(want),
+            todo="run `cw-headctl config apply`, then restart clusterware-head-agent.socket",
+        )
+    return passed
+
+
+def _name(sock: socket.socket) -> str:
+    name = sock.getsockname()
+    if sock.family == socket.AF_UNIX:
+        return str(name)
+    return f"[{name[0]}]:{name[1]}" if sock.family == socket.AF_INET6 else f"{name[0]}:{name[1]}"
+
+
+def _tcp(address: str) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    six = host.startswith("[")
+    sock = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if six:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        sock.bind((host.strip("[]"), int(port)))
+        sock.listen(BACKLOG)
+    except OSError as err:
+        sock.close()
+        raise Unavailable(f"cannot listen on {address}: {err.strerror}: is another agent running?") from err
+    return sock
+
+
+def _unix(path: Path) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if path.is_socket():
+            with contextlib.suppress(ConnectionRefusedError, FileNotFoundError):
+                sock.connect(str(path))
+                raise OSError(0, "somebody else answers on it", str(path))
+            path.unlink(missing_ok=True)
+            sock.close()
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        mask = os.umask(0o117)
+        try:
+            sock.bind(str(path))
+        finally:
+            os.umask(mask)
+        with contextlib.suppress(KeyError, PermissionError):
+            os.chown(path, -1, grp.getgrnam(ADMIN_GROUP).gr_gid)
+        sock.listen(BACKLOG)
+    except OSError as err:
+        sock.close()
+        raise Unavailable(f"cannot listen on {path}: {err.strerror}") from err
+    return sock
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    api: Api, listeners: Sequence[socket.socket], tls: ssl.SSLContext, live_drain: float
+) -> AsyncIterator[None]:
+    """Answer on these sockets; on the way out, stop as a lame duck.
+
+    Closing at once would drop requests: aiohttp closes what has connected and not yet asked, asyncio loses what
+    it has accepted and not yet set up. So: go on accepting while every answer says `Connection: close`; then stop
+    reading the listeners without closing them, so that the kernel queues new connections for our successor;
+    then wait for what is in flight.
+    """
+    loop = asyncio.get_running_loop()
+    http = HttpServer(api)
+    servers = []
+    for sock in listeners:
+        sock.settimeout(0)
+        local = sock.family == socket.AF_UNIX
+        servers.append(
+            await loop.create_server(
+                http,
+                sock=sock,
+                backlog=BACKLOG,
+                ssl=None if local else tls,
+                ssl_handshake_timeout=None if local else 10.0,
+                ssl_shutdown_timeout=None if local else 2.0,
+            )
+        )
+    try:
+        yield
+    finally:
+        api.stopping = True
+        await asyncio.sleep(live_drain)
+        for sock in listeners:
+            loop.remove_reader(sock.fileno())
+        await asyncio.sleep(HANDSHAKES)
+        http.pre_shutdown()
+        await http.shutdown(IN_FLIGHT)
+        for server in servers:
+            server.close()

@@ -1,0 +1,166 @@
+"""From bytes to a handler and back: request ids, access, the envelope, logging, for every request alike."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Sequence
+from itertools import count
+from time import monotonic
+from typing import Any
+
+import structlog
+from aiohttp import web
+from typing_extensions import override
+
+from agent import errors
+from agent.api.access import Gate
+from agent.api.call import Answer, Call, Caller, Route
+from agent.api.envelope import bug, failure, success
+from agent.api.rooms import Rooms
+from agent.api.router import Router
+from agent.log import REQUEST_ID
+
+log = structlog.get_logger()
+
+_SANE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+KEEPALIVE = 75.0
+"""Seconds that a connection may be idle, or take to send a request's header, before it is closed."""
+
+
+class Api:
+    """Answers every request; `stopping` makes each answer ask its client to connect anew."""
+
+    def __init__(self, rooms: Rooms, gate: Gate, routes: Sequence[Route]) -> None:
+        self._rooms = rooms
+        self._gate = gate
+        self._router = Router(routes)
+        self._ids = count(1)
+        self._run = secrets.token_hex(4)
+        self.stopping = False
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request, always in the envelope, whatever happens."""
+        started = monotonic()
+        request_id = self._request_id(request)
+        REQUEST_ID.set(request_id)
+        caller: Caller | None = None
+        after = None
+        failed: errors.AgentError | None = None
+        try:
+            if request.method == "OPTIONS":
+                answer = self._options(request)
+            else:
+                route, params = self._router.find(request.method, request.path)
+                caller = self._gate.admit(route, request)
+                if "Expect" in request.headers:
+                    await _go_ahead(request)
+                answer = await route.handler(Call(request, self._rooms, caller, request_id, params))
+            response, after = success(answer), answer.after
+        except errors.AgentError as err:
+            response, failed = failure(err), err
+        except Exception:
+            log.exception("Request met a bug", method=request.method, path=request.path[:200])
+            response = bug()
+        response.headers["X-Request-Id"] = request_id
+        response.headers["Server"] = "clusterware-head-agent"
+        if self.stopping:
+            response.force_close()
+        self._note(request, response.status, failed, caller, monotonic() - started)
+        if after is not None:
+            await response.prepare(request)
+            await response.write_eof()
+            await after()
+        return response
+
+    def _request_id(self, request: web.BaseRequest) -> str:
+        given = request.headers.get("X-Request-Id")
+        if given is not None and _SANE_ID.fullmatch(given):
+            return given
+        return f"{self._run}-{next(self._ids):x}"
+
+    def _options(self, request: web.BaseRequest) -> Answer:
+        methods = self._router.methods(request.path)
+        return Answer({"methods": methods}, headers={"Allow": ", ".join(methods)})
+
+    def _note(
+        self,
+        request: web.BaseRequest,
+        status: int,
+        failed: errors.AgentError | None,
+        caller: Caller | None,
+        took: float,
+    ) -> None:
+        """One line a request: reads at debug, changes and failures always."""
+        if status < 400 and request.method in ("GET", "HEAD", "OPTIONS"):
+            log.debug("Request answered", method=request.method, path=request.path, status=status)
+            return
+        facts: dict[str, Any] = {
+            "method": request.method,
+            "path": request.path[:200],
+            "status": status,
+            "took": round(took, 4),
+            **_who(request, caller),
+        }
+        if failed is not None:
+            log.warning("Request failed" if status >= 500 else "Request refused", **facts, reason=failed.reason)
+        elif status < 400:
+            log.info("Request changed something", **facts)
+
+
+def _who(request: web.BaseRequest, caller: Caller | None) -> dict[str, Any]:
+    """Who asked, for the audit: token subject, head's uid, local user's uid, address."""
+    if caller is None:
+        return {"peer": request.remote or "local"}
+    facts = {"peer": caller.address, "subject": caller.subject, "head": caller.head, "uid": caller.uid}
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+async def _go_ahead(request: web.BaseRequest) -> None:
+    """Tell a client that waits for it to send its body; raises Invalid for any other expectation (RFC 9110, 10.1.1)."""
+    if request.headers["Expect"].lower() != "100-continue":
+        raise errors.Invalid("this agent cannot meet that Expect header: leave it out", code="expectation")
+    if request.version >= (1, 1):
+        await request.writer.write(_CONTINUE)
+
+
+class _Connection(web.RequestHandler):
+    """aiohttp's connection, answering what it cannot parse in the envelope too."""
+
+    __slots__ = ()
+
+    @override
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to what never became a request; the connection is closed with it."""
+        if status < 500:
+            response = failure(errors.Malformed("the request is not HTTP that this agent understands", code="bad-http"))
+        else:
+            log.error("Connection met a bug", exc_info=exc)
+            response = bug()
+        response.force_close()
+        return response
+
+
+class HttpServer(web.Server):
+    """aiohttp's low-level server with our connections."""
+
+    def __init__(self, api: Api) -> None:
+        super().__init__(api.answer)
+
+    @override
+    def __call__(self) -> web.RequestHandler:
+        """A protocol for a new connection."""
+        return _Connection(
+            self,
+            loop=self._loop,
+            keepalive_timeout=KEEPALIVE,
+            access_log=None,  # type: ignore[arg-type]
+            auto_decompress=False,
+        )

@@ -1,0 +1,189 @@
+"""Logging: structlog to the journal with fields, or plain readable lines on a terminal. Nothing else sets it up."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import sys
+import threading
+from collections.abc import MutableMapping
+from contextvars import ContextVar
+from typing import Any
+from uuid import UUID, uuid5
+
+import structlog
+import systemd.journal
+from typing_extensions import override
+
+REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""The id of the request that is being answered; on every line that is logged meanwhile."""
+
+_PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2, "exception": 3}
+_NAMESPACE = UUID("5d1f3f0c-3c53-4f1e-9d0b-6c1f0a4f7f52")
+_QUEUE = 10_000
+
+MESSAGES = (
+    "Agent started",
+    "Agent is stopping",
+    "Agent failed",
+    "Configuration reloaded",
+    "Configuration refused",
+    "Static files differ from the configuration",
+    "Sockets from systemd are not those of the configuration",
+    "Periodic work failed",
+    "Periodic work recovered",
+    "Request changed something",
+    "Request met a bug",
+)
+"""The events that operators look for; each has a MESSAGE_ID, fixed for ever by its text."""
+
+
+def message_id(event: str) -> str:
+    """The MESSAGE_ID of an event, 32 hex digits."""
+    return uuid5(_NAMESPACE, event).hex
+
+
+_IDS = {event: message_id(event) for event in MESSAGES}
+
+
+def register(*events: str) -> None:
+    """Give more events a MESSAGE_ID; rooms name theirs."""
+    _IDS.update({event: message_id(event) for event in events})
+
+
+class _JournalWriter:
+    """Sends to the journal from a thread of its own, so that a journald that is stuck cannot stall the event loop.
+
+    At most `_QUEUE` lines wait; what does not fit is counted, and the count is logged when there is room again.
+    """
+
+    def __init__(self) -> None:
+        self._lines: queue.Queue[dict[str, Any] | None] = queue.Queue(_QUEUE)
+        self._lost = 0
+        self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
+        self._thread.start()
+
+    def put(self, fields: dict[str, Any]) -> None:
+        try:
+            self._lines.put_nowait(fields)
+        except queue.Full:
+            self._lost += 1
+
+    def close(self) -> None:
+        """Write out what waits, for at most two seconds."""
+        self.put_end()
+        self._thread.join(2.0)
+
+    def put_end(self) -> None:
+        try:
+            self._lines.put(None, timeout=1.0)
+        except queue.Full:
+            return
+
+    def _write(self) -> None:
+        while (fields := self._lines.get()) is not None:
+            systemd.journal.send(**fields)
+            if self._lost and self._lines.empty():
+                lost, self._lost = self._lost, 0
+                systemd.journal.send("Log lines were lost: the journal did not keep up", PRIORITY=4, LOST=str(lost))
+
+
+def _add_request_id(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    if (request_id := REQUEST_ID.get()) is not None:
+        event.setdefault("request_id", request_id)
+    return event
+
+
+def _field(name: str) -> str:
+    """A journal field's name: upper case, and never one with the leading underscore that only journald may set."""
+    return "".join(c if c.isalnum() else "_" for c in name.upper()).lstrip("_0123456789")[:64]
+
+
+class _JournalRenderer:
+    """Turns an event into the journal's fields; MESSAGE reads like the console line."""
+
+    def __init__(self, writer: _JournalWriter) -> None:
+        self._writer = writer
+
+    def __call__(self, _: Any, method: str, event: MutableMapping[str, Any]) -> str:
+        text = str(event.pop("event", ""))
+        level = str(event.pop("level", method))
+        trace = event.pop("exception", None)
+        fields = {_field(key): str(value) for key, value in event.items() if value is not None}
+        detail = " ".join(f"{key}={_shown(value)}" for key, value in event.items() if value is not None)
+        message = f"{text} {detail}".strip()
+        fields.update(
+            MESSAGE=f"{message}\n{trace}" if trace else message,
+            PRIORITY=str(_PRIORITY.get(level, 6)),
+            SYSLOG_IDENTIFIER="clusterware-head-agent",
+        )
+        if text in _IDS:
+            fields["MESSAGE_ID"] = _IDS[text]
+        self._writer.put(fields)
+        raise structlog.DropEvent
+
+
+def _shown(value: Any) -> str:
+    text = str(value)
+    return repr(text) if any(c.isspace() or c == '"' for c in text) or not text else text
+
+
+class _Forward(logging.Handler):
+    """Lines of the libraries, such as asyncio's warnings, through the same pipe."""
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        exc_info = record.exc_info if record.exc_info and record.exc_info[0] else None
+        structlog.get_logger().log(
+            record.levelno, "Library message", source=record.name, text=record.getMessage(), exc_info=exc_info
+        )
+
+
+def under_journal() -> bool:
+    """Whether standard error goes to the journal (systemd.exec(5), JOURNAL_STREAM)."""
+    device, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")
+    try:
+        status = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):
+        return False
+    return (device, inode) == (str(status.st_dev), str(status.st_ino))
+
+
+class Logging:
+    """The process's logging, set up once; `close` writes out what waits."""
+
+    def __init__(self, level: str, style: str) -> None:
+        self._writer: _JournalWriter | None = None
+        if style == "journal" or (style == "auto" and under_journal()):
+            self._writer = _JournalWriter()
+        handler = _Forward()
+        logging.root.handlers[:] = [handler]
+        logging.root.setLevel(logging.WARNING)
+        logging.captureWarnings(capture=True)
+        self.set_level(level)
+
+    def set_level(self, level: str) -> None:
+        """Keep lines of this level and above."""
+        shared: list[structlog.typing.Processor] = [
+            structlog.processors.add_log_level,
+            _add_request_id,
+            structlog.processors.format_exc_info,
+        ]
+        if self._writer is not None:
+            last: list[structlog.typing.Processor] = [_JournalRenderer(self._writer)]
+        else:
+            colors = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+            stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
+            last = [stamp, structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=0)]
+        structlog.configure(
+            processors=[*shared, *last],
+            wrapper_class=structlog.make_filtering_bound_logger(level),
+            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+            cache_logger_on_first_use=False,
+        )
+
+    def close(self) -> None:
+        """Write out what waits."""
+        if self._writer is not None:
+            self._writer.close()
