@@ -79,6 +79,8 @@ class Tombstone(Struct, frozen=True):
     generation: int
     ca_pem: str | None = None
     description: str = ""
+    addresses: tuple[str, ...] = ()
+    """With `ca_pem`, how the head would prove itself, so that it can be told that it is gone."""
 
 
 class Service(Struct, frozen=True):
