@@ -1,0 +1,128 @@
+# Two commands to know: `make run` tries the agent, `make test` proves it. Both install what they miss.
+SHELL = /bin/sh
+.SUFFIXES:
+
+prefix = /usr
+DESTDIR =
+sysconfdir = /etc
+name = clusterware-head-agent
+private = $(prefix)/lib/$(name)
+units = $(prefix)/lib/systemd/system
+
+python = .venv/bin/python
+TESTS =
+say = @printf '\n\033[1m== %s\033[0m\n'
+
+.PHONY: help setup packages lock lint test test-unit test-system coverage bench run install etc clean
+
+help:
+	@echo 'make run           try the agent: on this machine when systemd runs it, else in a throw-away head'
+	@echo 'make test          everything that CI runs: lint, unit, integration and system tests, coverage'
+	@echo 'make test-unit     unit and integration tests only    (TESTS="tests/unit/x.py -k name" selects)'
+	@echo 'make test-system   tests on booted heads only         (TESTS= as above)'
+	@echo 'make lint          ruff, mypy, import-linter'
+	@echo 'make bench         measurements, as ratios to their baselines'
+	@echo 'make setup         install what all of these need'
+	@echo 'make install       lay out the installed files (DESTDIR=, prefix=/usr)'
+	@echo 'make etc, lock     write etc/head-agent.ini; pin the requirements anew'
+	@echo 'make clean         remove what was built'
+
+# --- What is needed: Debian packages as far as they are missing, then the pinned ones from PyPI ---------------------
+
+setup: packages .venv/installed build/lib/installed
+
+packages:
+	@packaging/install-missing packaging/debian-packages
+
+# The distribution's gi, pydbus and systemd have to be seen; for everything else the lock file wins, which is why
+# pip has to install also what the distribution has in an older version.
+.venv/installed: packaging/requirements-dev.lock | packages
+	$(say) 'Making the virtual environment'
+	@test -x $(python) || /usr/bin/python3 -m venv --system-site-packages .venv
+	@$(python) -m pip install --quiet --disable-pip-version-check --ignore-installed --no-deps --require-hashes \
+	    --requirement packaging/requirements-dev.lock
+	@touch $@
+
+build/lib/installed: packaging/requirements.lock | packages .venv/installed
+	$(say) 'Fetching the libraries that are installed with the agent'
+	@rm -rf build/lib
+	@$(python) -m pip install --quiet --disable-pip-version-check --ignore-installed --no-deps --require-hashes \
+	    --no-compile --target build/lib --requirement packaging/requirements.lock
+	@rm -rf build/lib/bin
+	@touch $@
+
+lock:
+	uv pip compile --quiet --generate-hashes --no-header --python-version 3.11 pyproject.toml \
+	    --output-file packaging/requirements.lock
+	uv pip compile --quiet --generate-hashes --no-header --python-version 3.11 pyproject.toml --extra dev \
+	    --constraint packaging/requirements.lock --output-file packaging/requirements-dev.lock
+
+# --- Proof -----------------------------------------------------------------------------------------------------------
+
+lint: setup
+	$(say) 'Lint: style, types, layers'
+	@.venv/bin/ruff check --quiet agent tests
+	@.venv/bin/ruff format --quiet --check agent tests || { .venv/bin/ruff format --check agent tests; exit 1; }
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports | tail -n 3
+
+test: lint
+	@rm -f .coverage .coverage.*
+	$(say) 'Unit and integration tests'
+	@COVERAGE_CORE=ctrace $(python) -m coverage run -m pytest -q tests/unit tests/integration
+	$(say) 'System tests: booted heads'
+	@HEADS_COVERAGE=$(CURDIR) COVERAGE_CORE=ctrace $(python) -m coverage run -m pytest -q tests/system
+	@$(MAKE) --no-print-directory coverage
+
+coverage:
+	$(say) 'Coverage of agent/, the daemons on the heads included'
+	@$(python) -m coverage combine --quiet
+	@$(python) -m coverage report
+
+test-unit: setup
+	@$(python) -m pytest -q $${TESTS:-tests/unit tests/integration}
+
+test-system: setup
+	@$(python) -m pytest -q $${TESTS:-tests/system}
+
+bench: setup
+	@for bench in tests/bench/bench_*.py; do \
+	    printf '\n\033[1m== %s\033[0m\n' "$$bench"; $(python) "$$bench" || exit 1; \
+	done
+
+run: setup
+	@$(python) -m tests.system.demo
+
+# --- Installed files -------------------------------------------------------------------------------------------------
+
+# The agent and its libraries live in a private prefix, never in a shared site-packages. They are compiled here, as
+# the unit's sandbox could not write the compiled files later.
+install: build/lib/installed
+	@install -d '$(DESTDIR)$(private)/agent' '$(DESTDIR)$(prefix)/sbin' '$(DESTDIR)$(prefix)/bin' \
+	    '$(DESTDIR)$(units)' '$(DESTDIR)$(prefix)/lib/sysusers.d' '$(DESTDIR)$(sysconfdir)/$(name)'
+	@rm -rf '$(DESTDIR)$(private)/agent' '$(DESTDIR)$(private)/lib'
+	@cp -r build/lib '$(DESTDIR)$(private)/lib'
+	@rm -f '$(DESTDIR)$(private)/lib/installed'
+	@find agent -name '*.py' | while read -r file; do install -D -m 644 "$$file" '$(DESTDIR)$(private)/'"$$file"; done
+	@for pair in $(name):agent cw-headctl:agent.ctl; do \
+	    sed "s/@MODULE@/$${pair#*:}/" packaging/launcher.in > '$(DESTDIR)$(private)/'"$${pair%%:*}"; \
+	    chmod 755 '$(DESTDIR)$(private)/'"$${pair%%:*}"; \
+	done
+	@ln -sfn ../lib/$(name)/$(name) '$(DESTDIR)$(prefix)/sbin/$(name)'
+	@ln -sfn ../lib/$(name)/cw-headctl '$(DESTDIR)$(prefix)/bin/cw-headctl'
+	@/usr/bin/python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash \
+	    -s '$(DESTDIR)' -p / '$(DESTDIR)$(private)' > /dev/null
+	@for unit in systemd/*; do \
+	    sed 's|/usr/lib/$(name)|$(private)|' "$$unit" > '$(DESTDIR)$(units)/'"$${unit##*/}"; \
+	    chmod 644 '$(DESTDIR)$(units)/'"$${unit##*/}"; \
+	done
+	@install -m 644 packaging/$(name).sysusers '$(DESTDIR)$(prefix)/lib/sysusers.d/$(name).conf'
+	@test -e '$(DESTDIR)$(sysconfdir)/$(name)/head-agent.ini' || \
+	    install -m 644 etc/head-agent.ini '$(DESTDIR)$(sysconfdir)/$(name)/head-agent.ini'
+
+etc: setup
+	@$(python) -c 'from agent.config.sections import template; print(*template(), sep="\n")' > etc/head-agent.ini.new
+	@mv etc/head-agent.ini.new etc/head-agent.ini
+
+clean:
+	@rm -rf build .venv .coverage .coverage.* .mypy_cache .ruff_cache .import_linter_cache .hypothesis
