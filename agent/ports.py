@@ -174,7 +174,10 @@ class StoreHousekeeping(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Dependency:
-    """Something the agent cannot do its job without; `problem` says what is wrong with it, or None."""
+    """Something the agent cannot do its job without; `problem` says what is wrong with it, or None.
+
+    It is asked by anyone and often, so it must be cheap: what is known already, or one look that cannot pile up.
+    """
 
     name: str
     problem: Callable[[], Awaitable[str | None]]

@@ -168,3 +168,7 @@ class Route:
     summary: str
     permission: str | None = None
     """The permission that a token must carry; with Access.TOKEN only."""
+    body: type[Any] | None = None
+    """The shape of the JSON body, where the route takes one; for its description in /openapi.json."""
+    switches: tuple[str, ...] = ()
+    """The query switches that the route knows, such as `dry_run`."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.config import Live
+from agent.database.backups import Backups
+from agent.database.cleaning import Cleaner
+from agent.database.membership import Membership
 from agent.loops import Loops
+from agent.ports import Dependency
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,3 +19,10 @@ class Rooms:
 
     live: Live
     loops: Loops
+    dependencies: tuple[Dependency, ...]
+    """What GET /readyz asks: D-Bus, the database, the file store."""
+    openapi: Callable[[], bytes]
+    """GET /openapi.json's bytes, made once."""
+    cleaner: Cleaner
+    backups: Backups
+    membership: Membership

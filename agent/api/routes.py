@@ -2,6 +2,41 @@
 
 from __future__ import annotations
 
-from agent.api.call import Route
+from agent.api import database, health, openapi
+from agent.api.call import Access, Route
 
-ROUTES: tuple[Route, ...] = ()
+ROUTES: tuple[Route, ...] = (
+    # Database
+    Route(
+        "GET",
+        "/database/clean",
+        database.plan_clean,
+        Access.TOKEN,
+        "What a clean of the database would do; nothing is changed",
+        "HeadsRead",
+    ),
+    Route(
+        "POST",
+        "/database/clean",
+        database.clean,
+        Access.TOKEN,
+        "Clean the database: all of the plan, or none of it when it is no longer what was shown",
+        "HeadsWrite",
+        body=database.CleanRequest,
+    ),
+    Route("POST", "/database/leave", database.leave, Access.KNOWN_HEAD, "Have this head leave its cluster"),
+    Route("GET", "/database/backups", database.list_backups, Access.LOCAL, "The backups, the newest first"),
+    Route("POST", "/database/backups", database.make_backup, Access.LOCAL, "Make a backup now"),
+    Route(
+        "POST",
+        "/database/restore",
+        database.restore_backup,
+        Access.ROOT,
+        "Put a backup in the database's place, which may be damaged; the former database is moved aside",
+        body=database.RestoreRequest,
+    ),
+    # Around
+    Route("GET", "/healthz", health.healthz, Access.PUBLIC, "Whether the process lives: its loops turn"),
+    Route("GET", "/readyz", health.readyz, Access.PUBLIC, "Whether it can work: a line for each dependency"),
+    Route("GET", "/openapi.json", openapi.openapi, Access.PUBLIC, "This interface, described in OpenAPI 3.1"),
+)
