@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -25,7 +26,7 @@ class Loop:
     name: str
     interval: float
     limit: float
-    turned: float | None = None
+    turned: float
     succeeded: float | None = None
     failure: str | None = None
 
@@ -38,7 +39,7 @@ class Loop:
 
     def stuck(self, now: float) -> bool:
         """Whether the loop has not turned for longer than its limit."""
-        return self.turned is not None and now - self.turned > self.limit
+        return now - self.turned > self.limit
 
 
 @dataclass(slots=True)
@@ -49,7 +50,7 @@ class Loops:
 
     def add(self, name: str, interval: float, limit: float | None = None) -> Loop:
         """Register a loop; `limit` defaults to three intervals and at least 30 s."""
-        loop = Loop(name, interval, limit if limit is not None else max(30.0, 3 * interval))
+        loop = Loop(name, interval, limit if limit is not None else max(30.0, 3 * interval), time.monotonic())
         self.all.append(loop)
         return loop
 
@@ -69,9 +70,9 @@ async def periodic(
     An AgentError is a handled failure: warned about when it begins, noted when it ends. Anything else is
     a bug and ends the process.
     """
-    time = asyncio.get_running_loop().time
+    now = asyncio.get_running_loop().time
     while True:
-        started = time()
+        started = now()
         failure: str | None = None
         try:
             await work()
@@ -81,8 +82,8 @@ async def periodic(
             log.warning("Periodic work failed", loop=loop.name, reason=failure)
         elif failure is None and loop.failure is not None:
             log.info("Periodic work recovered", loop=loop.name)
-        loop.turn(time(), failure)
-        took = time() - started
+        loop.turn(now(), failure)
+        took = now() - started
         if took > loop.interval:
             log.warning("Periodic work overran its interval", loop=loop.name, took=round(took, 3))
         pause = max(0.0, loop.interval * random.uniform(0.9, 1.1) - took)

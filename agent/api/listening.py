@@ -8,7 +8,7 @@ import grp
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import structlog
@@ -94,7 +94,7 @@ def _unix(path: Path) -> socket.socket:
 
 @contextlib.asynccontextmanager
 async def serving(
-    api: Api, listeners: Sequence[socket.socket], tls: ssl.SSLContext, live_drain: float
+    api: Api, listeners: Sequence[socket.socket], tls: ssl.SSLContext, drain: Callable[[], float]
 ) -> AsyncIterator[None]:
     """Answer on these sockets; on the way out, stop as a lame duck.
 
@@ -123,10 +123,10 @@ async def serving(
         yield
     finally:
         api.stopping = True
-        await asyncio.sleep(live_drain)
+        await asyncio.sleep(drain())
         for sock in listeners:
             loop.remove_reader(sock.fileno())
-        await asyncio.sleep(HANDSHAKES)
+        await asyncio.sleep(min(HANDSHAKES, drain()))
         http.pre_shutdown()
         await http.shutdown(IN_FLIGHT)
         for server in servers:

@@ -25,6 +25,7 @@ log = structlog.get_logger()
 
 _SANE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+SERVER = "clusterware-head-agent"
 KEEPALIVE = 75.0
 """Seconds that a connection may be idle, or take to send a request's header, before it is closed."""
 
@@ -49,6 +50,8 @@ class Api:
         after = None
         failed: errors.AgentError | None = None
         try:
+            if request.version < (1, 0):
+                raise errors.Malformed("this agent speaks HTTP/1.0 and HTTP/1.1", code="bad-http")
             if request.method == "OPTIONS":
                 answer = self._options(request)
             else:
@@ -64,7 +67,7 @@ class Api:
             log.exception("Request met a bug", method=request.method, path=request.path[:200])
             response = bug()
         response.headers["X-Request-Id"] = request_id
-        response.headers["Server"] = "clusterware-head-agent"
+        response.headers["Server"] = SERVER
         if self.stopping:
             response.force_close()
         self._note(request, response.status, failed, caller, monotonic() - started)
@@ -144,6 +147,7 @@ class _Connection(web.RequestHandler):
         else:
             log.error("Connection met a bug", exc_info=exc)
             response = bug()
+        response.headers["Server"] = SERVER
         response.force_close()
         return response
 
@@ -162,5 +166,6 @@ class HttpServer(web.Server):
             loop=self._loop,
             keepalive_timeout=KEEPALIVE,
             access_log=None,  # type: ignore[arg-type]
-            auto_decompress=False,
+            lingering_time=1.0,
+            auto_decompress=False,  # no bombs: a compressed body is malformed JSON
         )

@@ -86,7 +86,8 @@ def _own(path: Path) -> dict[str, dict[str, tuple[str, Any]]]:
     for section in parser.sections():
         if section not in SECTIONS:
             raise ConfigError(
-                f"{path}:{lines.get((section, ''), 0)}: [{section}] is not a section; must be one of {', '.join(SECTIONS)}"
+                f"{path}:{lines.get((section, ''), 0)}: [{section}] is not a section; "
+                f"must be one of {', '.join(SECTIONS)}"
             )
         specs = keys(section)
         for name, raw in parser.items(section):

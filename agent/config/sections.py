@@ -114,7 +114,7 @@ class Services:
         "Which units are the head's services. After a change run `cw-headctl config apply`.",
     )
     timeout: float = key(90.0, duration(1, 3600), "How long an action waits for systemd's job to end.")
-    heal: bool = key(True, SWITCH, "Start an enabled unit again after systemd gave up on it.")
+    heal: bool = key(default=True, kind=SWITCH, meaning="Start an enabled unit again after systemd gave up on it.")
     heal_backoff: float = key(10.0, duration(1, 3600), "The pause before the first such start; it doubles each time.")
     heal_per_hour: int = key(5, number(1, 100), "The most such starts of one unit in an hour.")
 
@@ -126,7 +126,7 @@ class Files:
     root: Path = key(
         Path("/opt/scyld/clusterware/storage"),
         PATH,
-        "The file store of this head; never shared between heads. If base.ini names one and this key is unset, that wins.",
+        "The file store of this head; never shared between heads. Left unset, base.ini may name it.",
         restart=True,
     )
     min_age: float = key(3600.0, duration(1), "Files younger than this are never unused.")

@@ -44,8 +44,8 @@ def duration(low: float = 0.0, high: float = 10 * 365 * 86400.0) -> Value[float]
     def write(seconds: float) -> str:
         for unit in ("w", "d", "h", "min"):
             if seconds and seconds % _SECONDS[unit] == 0:
-                return f"{seconds / _SECONDS[unit]:g}{unit}"
-        return f"{seconds:g}s"
+                return f"{seconds / _SECONDS[unit]:.0f}{unit}"
+        return f"{seconds:.3f}".rstrip("0").rstrip(".") + "s"
 
     bounds = f"between {write(low)} and {write(high)}"
     return Value(f"a duration such as 30s, 10min, 1h or 7d, {bounds}", read, write)

@@ -1,0 +1,64 @@
+"""What every test gets: nothing that it starts may outlive it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+
+def _threads() -> set[str]:
+    """The live threads that would outlive a test; executors of a closed loop end by themselves."""
+    return {
+        t.name for t in threading.enumerate() if t is not threading.main_thread() and not t.name.startswith("asyncio_")
+    }
+
+
+def _files() -> dict[str, str]:
+    found = {}
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            found[fd] = os.readlink(f"/proc/self/fd/{fd}")
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def _children() -> set[str]:
+    return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+
+
+@pytest.fixture(autouse=True)
+def _settled() -> Iterator[None]:
+    """Fail a test that leaves threads, children or open files behind."""
+    threads, files, children = _threads(), _files(), _children()
+    yield
+    assert not _threads() - threads, "threads were left running"
+    assert not _children() - children, "children were left running"
+    left = {
+        fd: name for fd, name in _files().items() if fd not in files and not name.startswith(("anon_inode:", "pipe:"))
+    }
+    assert not left, f"files were left open: {left}"
+
+
+@pytest.fixture(autouse=True)
+async def _no_tasks_left() -> AsyncIterator[None]:
+    """Fail a test that leaves tasks behind."""
+    yield
+    left = {t for t in asyncio.all_tasks() if t is not asyncio.current_task()}
+    if left:  # what is already ending may end
+        _, left = await asyncio.wait(left, timeout=2)
+    assert not left, f"tasks were left running: {left}"
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """Keep log lines out of the test's output unless it asks for them."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
+    yield
+    structlog.reset_defaults()

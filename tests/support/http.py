@@ -1,0 +1,70 @@
+"""Raw and ordinary HTTP over a Unix socket, and the agent's own server with rows of the test's to ask."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import aiohttp
+from aiohttp import web
+
+from agent.api.call import Caller, Route
+from agent.api.listening import serving
+from agent.api.rooms import Rooms
+from agent.api.server import Api
+from agent.config import Config, Live
+
+
+class OpenGate:
+    """Lets everybody in as a local caller."""
+
+    def admit(self, route: Route, request: web.BaseRequest) -> Caller:
+        """Anybody may."""
+        return Caller(local=True, address="local", uid=0)
+
+
+def unix_listener(path: Path) -> socket.socket:
+    """A listening Unix socket at `path`."""
+    sock = socket.socket(socket.AF_UNIX)
+    sock.bind(str(path))
+    sock.listen(100)
+    return sock
+
+
+@contextlib.asynccontextmanager
+async def served(path: Path, routes: Sequence[Route], *, drain: float = 0.0) -> AsyncIterator[Api]:
+    """The agent's HTTP server with these rows on a Unix socket at `path`."""
+    rooms = cast("Rooms", SimpleNamespace(live=Live(Config())))
+    api = Api(rooms, OpenGate(), routes)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with unix_listener(path) as sock:
+        async with serving(api, [sock], tls, lambda: drain):
+            yield api
+
+
+@contextlib.asynccontextmanager
+async def client(path: Path) -> AsyncIterator[aiohttp.ClientSession]:
+    """An HTTP client that connects to the Unix socket at `path`."""
+    async with aiohttp.ClientSession("http://head", connector=aiohttp.UnixConnector(str(path))) as session:
+        yield session
+
+
+async def raw(path: Path, data: bytes) -> bytes:
+    """Send bytes as they stand and read until the server closes; a sound request has to ask for that."""
+    reader, writer = await asyncio.open_unix_connection(str(path))
+    writer.write(data)
+    answer = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+def envelope(data: Any) -> dict[str, Any]:
+    """What a success looks like."""
+    return {"success": True, "data": data}
