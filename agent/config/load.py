@@ -14,6 +14,8 @@ from agent.config.sections import SECTIONS, Config, keys
 from agent.config.values import PATH, UID, Value
 
 _KEY = re.compile(r"\s*([^#;\[\s=:][^=:]*?)\s*[=:]\s*(.*?)\s*")
+ABSENT = "# absent:"
+"""How the unit's stand-in for a credential begins whose file did not exist (SetCredential=)."""
 _SECTION = re.compile(r"\s*\[([^\]]+)\]\s*")
 
 
@@ -157,8 +159,10 @@ def _base_ini(config: Config, env: Mapping[str, str]) -> tuple[dict[str, str], s
     source = credential if credential and credential.exists() else path
     try:
         text = source.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return {}, str(path)
+    except OSError as err:
+        return {}, f"{path} (which cannot be read: {err.strerror})"
+    if source == credential and text.startswith(ABSENT):
+        return {}, f"{path} (which was not there when the service started)"
     found: dict[str, str] = {}
     for line in text.splitlines():
         pair = _KEY.fullmatch(line)

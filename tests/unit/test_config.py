@@ -93,7 +93,7 @@ def test_what_is_wrong_is_named_with_file_line_key_and_what_is_allowed(
 def test_missing_uid_names_both_places_where_it_could_stand(tmp_path: Path) -> None:
     message = refused(tmp_path, "[head]\nbase_ini = /nowhere/base.ini\n")
     assert "[head] uid" in message
-    assert "/nowhere/base.ini has no head.uid" in message
+    assert "/nowhere/base.ini (which cannot be read: No such file or directory) has no head.uid" in message
 
 
 def test_missing_file_is_one_line(tmp_path: Path) -> None:

@@ -1,0 +1,65 @@
+"""Log lines: readable on a terminal, fields in the journal, and never a stalled event loop."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.log import MESSAGES, message_id
+
+ROOT = Path(__file__).parents[2]
+
+
+def logged(code: str, *, style: str = "console", level: str = "info") -> str:
+    """What a process that sets up logging and runs `code` writes to standard error."""
+    script = (
+        "import structlog, logging, warnings\nfrom agent.log import Logging, REQUEST_ID\n"
+        f"logging_ = Logging({level!r}, {style!r})\nlog = structlog.get_logger()\n{code}\nlogging_.close()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30
+    )
+    assert done.stdout == ""
+    return done.stderr
+
+
+def test_terminal_line_is_plain_and_has_the_request_id() -> None:
+    text = logged("REQUEST_ID.set('r-1')\nlog.info('Unit healed', unit='a.service', why='it failed')")
+    assert "\x1b" not in text
+    for part in ("Unit healed", "unit=a.service", "'it failed'", "request_id=r-1"):
+        assert part in text
+
+
+def test_level_decides_what_is_kept() -> None:
+    text = logged("log.info('no')\nlog.warning('yes')\nlogging_.set_level('debug')\nlog.debug('now')", level="warning")
+    assert "no" not in text.replace("now", "")
+    assert "yes" in text
+    assert "now" in text
+
+
+def test_library_lines_and_tracebacks_come_through_the_same_pipe() -> None:
+    text = logged(
+        "logging.getLogger('asyncio').error('slow %s', 'callback')\n"
+        "try:\n 1/0\nexcept ZeroDivisionError:\n log.exception('It broke')"
+    )
+    assert "slow callback" in text
+    assert "asyncio" in text
+    assert "ZeroDivisionError" in text
+
+
+def test_journal_style_without_a_journal_neither_fails_nor_writes_to_the_terminal() -> None:
+    assert logged("log.info('to the journal', unit='a.service')", style="journal") == ""
+
+
+@pytest.mark.parametrize("event", MESSAGES)
+def test_message_id_is_32_hex_digits_and_stays(event: str) -> None:
+    assert len(message_id(event)) == 32
+    assert int(message_id(event), 16)
+
+
+def test_message_ids_differ() -> None:
+    assert len({message_id(event) for event in MESSAGES}) == len(MESSAGES)
+    assert message_id("Agent started") == "2ff40f81284a58828e11b5619115cced"
