@@ -1,0 +1,240 @@
+"""One head: booted, entered, written to, frozen, crashed."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+UNIT = "clusterware-head-agent.service"
+SOCKET = "run/clusterware-head-agent.sock"
+CONFIG = "/etc/clusterware-head-agent/head-agent.ini"
+_ENVIRONMENT = (
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME=/root",
+    "LANG=C.UTF-8",
+    "TERM=dumb",
+)
+Done = subprocess.CompletedProcess[str]
+
+
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
+    """The first true value of `condition`, asked every 20 ms; raises TimeoutError saying what was waited for."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {seconds:g} s for {what}")
+        time.sleep(0.02)
+    return value
+
+
+@dataclass(slots=True)
+class Answer:
+    """What the API answered."""
+
+    status: int
+    headers: dict[str, str]
+    body: Any
+
+    @property
+    def data(self) -> Any:
+        """The envelope's data."""
+        return self.body["data"]
+
+
+@dataclass(slots=True)
+class Head:
+    """One head; see the package."""
+
+    name: str
+    address: str
+    root: Path
+    """Its root directory as seen from here."""
+    _inner_root: Path
+    _groups: Sequence[Path]
+    _namespaces: Sequence[str]
+    uid: str = ""
+    store: str = "/srv/store"
+    _nspawn: subprocess.Popen[bytes] | None = None
+    _leader: int = 0
+
+    def __post_init__(self) -> None:
+        self.uid = self.uid or (self.name.replace("-", "") + "0" * 32)[:32]
+
+    # --- Power ---
+
+    def power_on(self) -> None:
+        """Boot, and wait until systemd has started everything."""
+        for group in self._groups:
+            group.mkdir(exist_ok=True)
+        join = 'for g in $GROUPS_; do echo $$ > "$g/cgroup.procs"; done; exec "$@"'
+        nspawn = ["systemd-nspawn", "--quiet", f"--directory={self._inner_root}", "--boot", f"--machine={self.name}"]
+        nspawn += ["--register=no", "--keep-unit", f"--network-namespace-path=/run/netns/{self.name}"]
+        nspawn += ["--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=pipe"]
+        with open(self._console, "ab") as console:
+            self._nspawn = subprocess.Popen(
+                ["sh", "-c", join, "sh", *self._namespaces, *nspawn],
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                start_new_session=True,
+                # What systemd-nspawn reads: the head has the unified hierarchy alone, and the /tmp of its root.
+                env={
+                    **os.environ,
+                    "GROUPS_": " ".join(map(str, self._groups)),
+                    "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1",
+                    "SYSTEMD_NSPAWN_TMPFS_TMP": "0",
+                },
+            )
+        wait_for(self._booted, f"{self.name} to boot; its console is {self._console}", 60)
+
+    def crash(self) -> None:
+        """Pull the plug: what is not on disk is lost."""
+        (self._groups[0] / "cgroup.kill").write_text("1")
+        self.reap()
+
+    def freeze(self) -> None:
+        """Stop everything in the head at once, as a hypervisor's pause does; the network still answers."""
+        (self._groups[0] / "payload/cgroup.freeze").write_text("1")
+
+    def thaw(self) -> None:
+        """Go on after `freeze`."""
+        (self._groups[0] / "payload/cgroup.freeze").write_text("0")
+
+    def reap(self) -> None:
+        """Collect the container's process, which has ended or is about to."""
+        if self._nspawn is not None:
+            self._nspawn.wait(30)
+        self._nspawn, self._leader = None, 0
+
+    # --- Inside ---
+
+    def argv(self, *argv: str, environment: Sequence[str] = ()) -> list[str]:
+        """The command line that runs a command in the head, as root, in its own control group."""
+        join = 'mkdir -p "$0" && echo $$ > "$0/cgroup.procs" && exec "$@"'
+        group = str(self._groups[0] / "payload/entered")
+        enter = ["nsenter", "-t", str(self._leader), "-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w", "--"]
+        return ["sh", "-c", join, group, *enter, "env", "-i", *_ENVIRONMENT, *environment, *argv]
+
+    def run(self, *argv: str, stdin: str | None = None, check: bool = True, timeout: float = 60.0) -> Done:
+        """Run a command in the head as root; with `check`, a failure raises with what the command printed."""
+        done = subprocess.run(
+            self.argv(*argv), input=stdin, capture_output=True, text=True, check=False, timeout=timeout
+        )
+        if check and done.returncode:
+            raise RuntimeError(f"{self.name}: {' '.join(argv)}: exit {done.returncode}: {done.stderr}{done.stdout}")
+        return done
+
+    def write(self, path: str, text: str | bytes, mode: int = 0o644) -> Path:
+        """Write a file in the head; returns where it is as seen from here."""
+        place = self.path(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(text.encode() if isinstance(text, str) else text)
+        place.chmod(mode)
+        return place
+
+    def path(self, path: str) -> Path:
+        """A path in the head as seen from here; before the boot too."""
+        base = Path(f"/proc/{self._leader}/root") if self._leader else self.root
+        return base / path.lstrip("/")
+
+    def mount_tmpfs(self, path: str, size: str) -> None:
+        """Put an empty file system of that size at a path of the head; before the boot."""
+        place = self._inner_root / path.lstrip("/")
+        self._outside("mkdir", "-p", str(place))
+        self._outside("mount", "-t", "tmpfs", "-o", f"size={size},mode=755", "heads", str(place))
+
+    def mount_bind(self, source: Path, path: Path) -> None:
+        """Have a directory of this machine at a path of the head; before the boot."""
+        place = self._inner_root / str(path).lstrip("/")
+        self._outside("mkdir", "-p", str(place))
+        self._outside("mount", "--bind", str(source), str(place))
+
+    def systemctl(self, *words: str, check: bool = True) -> str:
+        """What systemctl prints in the head."""
+        return self.run("systemctl", *words, check=check).stdout.strip()
+
+    def show(self, unit: str, name: str) -> str:
+        """One property of a unit."""
+        return self.systemctl("show", "--property", name, "--value", unit)
+
+    def journal(self, unit: str = UNIT) -> str:
+        """The messages of a unit in the head's journal, one a line."""
+        self.run("journalctl", "--sync")
+        return self.run("journalctl", "--quiet", "--no-pager", "--output=cat", "--unit", unit).stdout
+
+    @property
+    def bus_address(self) -> str:
+        """The D-Bus address of the head's system bus, as reached from here."""
+        return f"unix:path={self.path('run/dbus/system_bus_socket')}"
+
+    # --- The agent ---
+
+    def configure(self, config: str = "") -> None:
+        """Write the agent's configuration and the platform's base.ini, and have the static files follow them.
+
+        `config` comes after what every head has: [files] root and a small min_age stand in it unless it says so.
+        """
+        own = f"[files]\nroot = {self.store}\nmin_age = 1s\n" if "[files]" not in config else ""
+        self.write(CONFIG, f"{own}{config}")
+        self.write(
+            "/opt/scyld/clusterware/conf/base.ini", f"head.uid = {self.uid}\ndatabase.password = secret\n", 0o600
+        )
+        self.run("systemd-sysusers")
+        self.run("cw-headctl", "config", "apply")
+
+    def start_agent(self, config: str = "") -> None:
+        """Configure, enable and start the agent, and wait until it is ready."""
+        self.configure(config)
+        self.systemctl("enable", "--now", "clusterware-head-agent.socket", UNIT)
+
+    def api(self, method: str, path: str, body: Any = None, *, token: str = "", timeout: float = 60.0) -> Answer:
+        """Ask the agent over its Unix socket, as root; `body` is sent as JSON."""
+        connection = http.client.HTTPConnection("head", timeout=timeout)
+        with socket.socket(socket.AF_UNIX) as connection.sock:
+            connection.sock.settimeout(timeout)
+            connection.sock.connect(str(self.path(SOCKET)))
+            headers = {"Authorization": f"Bearer {token}"} if token else {}
+            connection.request(method, f"/api/v1{path}", None if body is None else json.dumps(body), headers)
+            response = connection.getresponse()
+            text = response.read()
+        return Answer(response.status, dict(response.getheaders()), json.loads(text) if text else None)
+
+    # --- How it works ---
+
+    @property
+    def _console(self) -> Path:
+        return self.root.parent / "console"
+
+    def _outside(self, *argv: str) -> None:
+        subprocess.run([*self._namespaces, *argv], check=True, capture_output=True, timeout=30)
+
+    def _booted(self) -> bool:
+        assert self._nspawn is not None
+        if self._nspawn.poll() is not None:
+            raise RuntimeError(f"{self.name} does not boot: {self._console.read_text(errors='replace')[-2000:]}")
+        self._leader = self._find_leader()
+        if not self._leader:
+            return False
+        return self.run("systemctl", "is-system-running", "--wait", check=False).stdout.strip() in (
+            "running",
+            "degraded",
+        )
+
+    def _find_leader(self) -> int:
+        """The head's systemd, by the PID it has here."""
+        try:
+            for pid in (self._groups[0] / "payload/init.scope/cgroup.procs").read_text().split():
+                status = Path(f"/proc/{pid}/status").read_text()
+                if next(line for line in status.splitlines() if line.startswith("NSpid")).split()[-1] == "1":
+                    return int(pid)
+        except FileNotFoundError:
+            pass
+        return 0
