@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -44,6 +44,12 @@ class Restored(Struct, frozen=True):
     replaced: str
 
 
+def surplus(backups: Sequence[Backup], kept: int, made: Backup | None = None) -> list[Backup]:
+    """The oldest beyond the `kept` newest; `made` counts as the newest, even when the clock was set back."""
+    others = sorted((backup for backup in backups if backup != made), key=lambda backup: backup.name)
+    return others[: max(0, len(backups) - max(0, kept))]
+
+
 class Backups:
     """The backups in one directory, newest `database.backups` of them.
 
@@ -77,13 +83,12 @@ class Backups:
         """Write a backup and drop the oldest beyond `database.backups`; raises Conflict or Unavailable."""
         with self.doing("make a backup"):
             made = await self.write()
-            for old in (await self.listing())[self._live.config.database.backups :]:
-                if old.name != made.name:  # a clock that was set back must not cost the new one
-                    await self.drop(old.name)
+            for old in surplus(await self.listing(), self._live.config.database.backups, made):
+                await self.drop(old.name)
         return made
 
     async def write(self) -> Backup:
-        """Write a backup, durable when this returns; the caller has the turn. Raises Unavailable: there is none then."""
+        """Write a backup, durable when this returns; the caller has the turn. Raises Unavailable when there is none."""
         try:
             await self._on_disk("write a backup", self._prepare)
             await self._check_space()

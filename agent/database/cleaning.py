@@ -9,9 +9,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from agent.config import Live
-from agent.database.backups import Backup, Backups
+from agent.database.backups import Backup, Backups, surplus
 from agent.database.findings import file_uses, missing_files, missing_images
-from agent.database.plan import Seen, What, decide, digest, surplus, why_forget
+from agent.database.plan import Seen, What, decide, digest, why_forget
 from agent.errors import AgentError, Conflict, Unavailable
 from agent.model import OBJECT_KINDS, CleanAction, Finding, Kind
 from agent.ports import Clock, Delete, Leftover, Store, StoreEngine, StoreHousekeeping
@@ -163,10 +163,8 @@ class Cleaner:
         log.info("Tombstone forgotten", head=uid)
 
     async def _drop(self, name: str, made: Backup | None) -> int:
-        """Remove an old backup; never the one that this clean has just made, whatever the clock did."""
-        beyond = surplus(await self._backups.listing(), self._live.config.database.backups)
-        for backup in beyond:
-            if backup.name == name and backup != made:
+        for backup in surplus(await self._backups.listing(), self._live.config.database.backups, made):
+            if backup.name == name:
                 await self._backups.drop(name)
                 return backup.bytes
         raise Conflict("is one of those that are kept (database.backups)")

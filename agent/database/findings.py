@@ -44,5 +44,5 @@ def missing_images(bootconfigs: Sequence[Record], images: Sequence[Record]) -> I
     known = {image.uid for image in images} | {image.name for image in images}
     for record in bootconfigs:
         image = record.body.get("image")
-        if image is not None and image not in known:
+        if image is not None and not (isinstance(image, str) and image in known):
             yield Finding(Kind.BOOTCONFIG, record.uid, "image", str(image), "there is no such image")

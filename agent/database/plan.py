@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import msgspec
 
-from agent.database.backups import Backup
+from agent.database.backups import Backup, surplus
 from agent.model import CleanAction, Head, Record, Tombstone
 from agent.ports import Leftover
 
@@ -72,12 +72,6 @@ def why_forget(record: Record, head: Record | None, now: datetime, ttl: float) -
     if at.tzinfo is not None and now - at > timedelta(seconds=ttl):
         return f"the head was gone for longer than {ttl / 86400:g} days (database.tombstone_ttl)"
     return None
-
-
-def surplus(backups: Sequence[Backup], kept: int) -> list[Backup]:
-    """The oldest of `backups`, beyond the `kept` newest."""
-    newest_first = sorted(backups, key=lambda backup: backup.name, reverse=True)
-    return newest_first[max(0, kept) :][::-1]
 
 
 def _tombstones(seen: Seen) -> Iterator[CleanAction]:
