@@ -38,6 +38,9 @@ def _settled() -> Iterator[None]:
     """Fail a test that leaves threads, children or open files behind."""
     threads, files, children = _threads(), _files(), _children()
     yield
+    for thread in threading.enumerate():
+        if thread.name in _threads() - threads:
+            thread.join(1)  # what is already ending may end
     assert not _threads() - threads, "threads were left running"
     assert not _children() - children, "children were left running"
     left = {

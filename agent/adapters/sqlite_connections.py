@@ -1,0 +1,131 @@
+"""The two connections of the embedded engine, what keeps them from being used, and when to try again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import aiosqlite
+import structlog
+
+from agent.adapters import sqlite_file
+from agent.adapters.sqlite_errors import Damaged, translate, translate_os
+from agent.adapters.sqlite_file import Migrations
+from agent.errors import Unavailable
+
+log = structlog.get_logger()
+
+
+class Connections:
+    """One connection that writes and one that reads, so that no read waits for the disk.
+
+    `failure` is why they cannot be used; `told` is called whenever that begins or ends.
+    """
+
+    def __init__(self, path: Path, migrations: Migrations, told: Callable[[], None]) -> None:
+        self.path = path
+        self.failure: Unavailable | None = Unavailable("the database is not open yet")
+        self.revision = 0
+        """The newest revision that is known; it never goes back while the agent runs."""
+        self._migrations = migrations
+        self._told = told
+        self._writer: aiosqlite.Connection | None = None
+        self._reader: aiosqlite.Connection | None = None
+        self._file: tuple[int, int] | None = None
+
+    @property
+    def writer(self) -> aiosqlite.Connection:
+        """The connection that writes; raises Unavailable."""
+        return self._usable(self._writer)
+
+    @property
+    def reader(self) -> aiosqlite.Connection:
+        """The connection that reads; raises Unavailable."""
+        return self._usable(self._reader)
+
+    async def open(self) -> None:
+        """Have the database checked and open; what prevents it is in `failure` afterwards."""
+        try:
+            await asyncio.to_thread(sqlite_file.prepare, self.path, self._migrations)
+            with self.guard("open"):
+                self._writer = await self._connect()
+                self._reader = await self._connect()
+                await self._reader.execute_fetchall("PRAGMA query_only = ON")
+                rows = await self._reader.execute_fetchall("SELECT revision FROM store")
+                self._file = await asyncio.to_thread(_identity, self.path)
+        except Unavailable as err:
+            await self.close(err)
+            self.fail(err)
+            return
+        self.revision = max(self.revision, *(row[0] for row in rows))
+        if self.failure is not None:
+            self.failure = None
+            log.info("Database opened", path=str(self.path), revision=self.revision)
+        self._told()
+
+    async def close(self, why: Unavailable) -> None:
+        """Close both; from now on everybody is answered `why`."""
+        self.failure = why
+        for connection in (self._reader, self._writer):
+            if connection is not None:
+                with contextlib.suppress(sqlite3.Error):
+                    await connection.close()
+        self._reader = self._writer = None
+
+    def fail(self, why: Unavailable) -> None:
+        """Stop using the database."""
+        self.failure = why
+        if isinstance(why, Damaged):
+            advice = "the file is left as it is: bring back a backup with cw-headctl database restore"
+        else:
+            advice = "opening it is tried again and again"
+        log.error("Database unusable", path=str(self.path), reason=why.reason, advice=advice)
+        self._told()
+
+    @contextlib.contextmanager
+    def guard(self, doing: str) -> Iterator[None]:
+        """Around every use: no error of SQLite or the system gets out, and damage is remembered."""
+        try:
+            yield
+        except sqlite3.Error as err:
+            failure = translate(err, doing)
+            if isinstance(failure, Damaged) and self.failure is None:
+                self.fail(failure)
+            raise failure from err
+        except OSError as err:
+            raise translate_os(err, doing) from err
+
+    async def still_there(self) -> None:
+        """Raises Damaged when the file is no longer the one that was opened: what is written would be lost."""
+        if await asyncio.to_thread(_identity, self.path) != self._file:
+            moved = Damaged("cannot use the database: its file was moved or replaced while it was in use")
+            self.fail(moved)
+            raise moved
+
+    def _usable(self, connection: aiosqlite.Connection | None) -> aiosqlite.Connection:
+        if self.failure is not None or connection is None:
+            raise self.failure or Unavailable("the database is closed")
+        return connection
+
+    async def _connect(self) -> aiosqlite.Connection:
+        connection = await aiosqlite.connect(
+            sqlite_file.address(self.path), uri=True, isolation_level=None, timeout=sqlite_file.BUSY_TIMEOUT
+        )
+        try:
+            for pragma in sqlite_file.PRAGMAS:
+                await connection.execute_fetchall(pragma)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino

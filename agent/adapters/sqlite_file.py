@@ -1,0 +1,236 @@
+"""The database as a file: begun, examined, copied, put aside. Everything here blocks: run it in a thread."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import stat
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote
+
+from agent.adapters.sqlite_errors import Damaged, translate, translate_os
+from agent.adapters.sqlite_schema import MIGRATIONS, faults, identify, migrate
+from agent.errors import Conflict, Invalid, Unavailable
+
+BUSY_TIMEOUT = 5.0
+"""Seconds that a statement waits for another program's lock."""
+
+REVISION_JUMP = 1_000_000
+"""Added to a restored store's revision, so that no ETag given since the backup fits again."""
+
+PRAGMAS = (
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA trusted_schema = OFF",
+    "PRAGMA cell_size_check = ON",
+)
+"""What every connection begins with: durable commits, foreign keys, no trust in what a file may carry."""
+
+_COMPANIONS = ("-wal", "-shm", "-journal")
+_HEADER = b"SQLite format 3\0"
+
+Migrations = tuple[tuple[str, ...], ...]
+
+
+def address(path: Path, mode: str = "rw") -> str:
+    """The URI under which SQLite opens the file, and never makes it."""
+    return f"file:{quote(str(path))}?mode={mode}"
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """A companion file: the same name with something behind it."""
+    return path.with_name(path.name + suffix)
+
+
+@contextlib.contextmanager
+def connected(path: Path, doing: str, mode: str = "rw") -> Iterator[sqlite3.Connection]:
+    """A connection for a while; SQLite's and the system's errors become Damaged or Unavailable."""
+    try:
+        with contextlib.closing(
+            sqlite3.connect(address(path, mode), uri=True, isolation_level=None, timeout=BUSY_TIMEOUT)
+        ) as connection:
+            for pragma in PRAGMAS:
+                connection.execute(pragma)
+            yield connection
+    except sqlite3.Error as err:
+        raise translate(err, doing) from err
+    except OSError as err:
+        raise translate_os(err, doing) from err
+
+
+def prepare(path: Path, migrations: Migrations = MIGRATIONS) -> None:
+    """Have a sound, migrated database at `path`, begun where there is none.
+
+    Raises Damaged, leaving the file as it is, or Unavailable when a later try may succeed.
+    """
+    try:
+        if beside(path, ".restored").exists():
+            finish_restore(path)
+        if not os.path.lexists(path):
+            _begin(path, migrations)
+        found = path.stat()
+    except OSError as err:
+        raise translate_os(err, "open") from err
+    if not stat.S_ISREG(found.st_mode):
+        raise Damaged("cannot use the database: it is not a regular file")
+    if found.st_size == 0:
+        raise Damaged("cannot use the database: the file is empty")
+    with connected(path, "open") as connection:
+        examine(connection, migrations)
+        migrate(connection, migrations)
+
+
+def examine(connection: sqlite3.Connection, migrations: Migrations = MIGRATIONS) -> None:
+    """Raises Damaged unless the database is this agent's and whole."""
+    identify(connection, migrations)
+    wrong = faults(connection)
+    if wrong:
+        raise Damaged(f"cannot use the database: it is damaged ({'; '.join(wrong)[:500]})")
+
+
+def _begin(path: Path, migrations: Migrations) -> None:
+    """A new database, made under another name: at `path` there is never half a one."""
+    if beside(path, "-wal").exists():
+        raise Damaged("cannot use the database: its file is missing while its write-ahead log is still there")
+    draft = beside(path, ".new")
+    _remove(draft)
+    _touch(draft)
+    with connected(draft, "begin") as connection:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute("PRAGMA journal_mode = WAL")
+        migrate(connection, migrations)
+    sync(draft)
+    draft.rename(path)
+    sync(path.parent)
+
+
+def copy_out(path: Path, target: Path) -> int:
+    """Copy the live database to `target`, durable and standing alone; returns its size in bytes."""
+    if os.path.lexists(target):
+        raise Conflict("cannot write the backup: there is already a file of that name", code="exists")
+    draft = beside(target, ".part")
+    try:
+        _remove(draft)
+        _touch(draft)
+        try:
+            with connected(path, "back up", "ro") as source, connected(draft, "back up") as copy:
+                source.backup(copy)
+                # Out of WAL mode: one file, which can be carried away and read anywhere.
+                copy.execute("PRAGMA journal_mode = DELETE")
+            sync(draft)
+            os.link(draft, target)
+        finally:
+            _remove(draft)
+        sync(target.parent)
+        return target.stat().st_size
+    except OSError as err:
+        raise translate_os(err, "back up") from err
+
+
+def stage(source: Path, path: Path, known_revision: int, migrations: Migrations = MIGRATIONS) -> None:
+    """Check a copy of the backup `source` and lay it down beside `path`, ready for `finish_restore`.
+
+    Raises Invalid when it is not a sound backup, Unavailable when the copy cannot be written.
+    """
+    draft = beside(path, ".restoring")
+    try:
+        _remove(draft)
+        _copy_in(source, path, draft)
+        try:
+            with connected(draft, "restore") as connection:
+                examine(connection, migrations)
+                connection.execute("PRAGMA journal_mode = WAL")
+                migrate(connection, migrations)
+                connection.execute(
+                    "UPDATE store SET revision = max(revision + ?, ?)", (REVISION_JUMP, known_revision + 1)
+                )
+        except Damaged as err:
+            _remove(draft)
+            raise Invalid(f"cannot restore this backup: {err.reason.partition(': ')[2]}") from err
+        except Unavailable:
+            _remove(draft)
+            raise
+        sync(draft)
+        draft.rename(beside(path, ".restored"))
+        sync(path.parent)
+    except OSError as err:
+        raise translate_os(err, "restore") from err
+
+
+def _copy_in(source: Path, path: Path, draft: Path) -> None:
+    """Copy `source`, with the write-ahead log that may lie beside it, to `draft`; raises Invalid."""
+    try:
+        found = source.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise Invalid("cannot restore this backup: it is not a regular file")
+        # Before it is opened: closing a second descriptor of the live database would drop SQLite's locks on it.
+        if path.exists() and source.samefile(path):
+            raise Invalid("cannot restore this backup: it is the database in use")
+        file = source.open("rb")
+    except OSError as err:
+        raise Invalid(f"cannot restore this backup: {err.strerror}") from err
+    with file:
+        if file.read(len(_HEADER)) != _HEADER:
+            raise Invalid("cannot restore this backup: it is not an SQLite database")
+        file.seek(0)
+        _touch(draft)
+        with open(draft, "wb") as copy:
+            shutil.copyfileobj(file, copy, 2**20)
+    log = beside(source, "-wal")
+    if log.exists():
+        shutil.copyfile(log, beside(draft, "-wal"))
+
+
+def finish_restore(path: Path) -> Path:
+    """Put the staged copy in the database's place; after a crash in the middle, doing it again ends it.
+
+    The old files are moved aside first: a write-ahead log left beside a database that it does not belong
+    to would be played into it.
+    """
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    aside = beside(path, f".before-restore-{stamp}")
+    for suffix in ("", *_COMPANIONS):
+        old = beside(path, suffix)
+        if os.path.lexists(old):
+            old.rename(beside(aside, suffix))
+    sync(path.parent)
+    beside(path, ".restored").rename(path)
+    sync(path.parent)
+    return aside
+
+
+def size(path: Path) -> int:
+    """Bytes of the database and its write-ahead log."""
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_size + log_size(path)
+    return 0
+
+
+def log_size(path: Path) -> int:
+    """Bytes of the write-ahead log."""
+    with contextlib.suppress(FileNotFoundError):
+        return beside(path, "-wal").stat().st_size
+    return 0
+
+
+def sync(path: Path) -> None:
+    """Have a file's content, or a directory's entries, reach the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _touch(path: Path) -> None:
+    """A new empty file that only this user may read; SQLite gives its companions the same mode."""
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+
+
+def _remove(path: Path) -> None:
+    for suffix in ("", *_COMPANIONS):
+        beside(path, suffix).unlink(missing_ok=True)

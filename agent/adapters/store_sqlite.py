@@ -1,0 +1,264 @@
+"""The embedded engine: records in one SQLite file, off the event loop through aiosqlite."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+import msgspec
+import structlog
+
+from agent.adapters import sqlite_file
+from agent.adapters.sqlite_connections import Connections
+from agent.adapters.sqlite_errors import Damaged
+from agent.adapters.sqlite_file import Migrations
+from agent.adapters.sqlite_schema import MIGRATIONS, faults
+from agent.errors import Conflict, NotFound, Stale, Unavailable
+from agent.model import Kind, Record
+from agent.ports import ABSENT, Change, Delete, Put, walk_key
+
+log = structlog.get_logger()
+
+_WORTH_RECLAIMING = 2**20
+"""Bytes below which a checkpoint or a vacuum is not worth doing."""
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+_SELECT = "SELECT uid, revision, name, body FROM record WHERE kind = ?"
+
+
+class SqliteStore:
+    """`Store` and `StoreEngine` over one file.
+
+    A damaged file is told through `problem` and left as it is until `restore`; anything else that keeps
+    the database away is tried again by `reopen_if_needed`.
+    """
+
+    def __init__(self, path: Path, migrations: Migrations) -> None:
+        self._path = path
+        self._migrations = migrations
+        self._connections = Connections(path, migrations, lambda: self._tell(frozenset(Kind)))
+        self._writing = asyncio.Lock()
+        self._callbacks: list[Callable[[frozenset[Kind]], None]] = []
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(cls, path: Path, migrations: Migrations = MIGRATIONS) -> AsyncIterator[SqliteStore]:
+        """The store at `path`, begun where there is none, closed at the end. Does not fail: see `problem`."""
+        store = cls(path, migrations)
+        try:
+            async with store._writing:
+                await store._connections.open()
+            yield store
+        finally:
+            async with store._writing:
+                await store._connections.close(Unavailable("the database is closed: the agent is stopping"))
+
+    async def get(self, kind: Kind, uid: str) -> Record | None:
+        """The record, or None."""
+        return next(iter(await self._records(f"{_SELECT} AND uid = ?", kind, uid)), None)
+
+    async def find(self, kind: Kind, name: str) -> Record | None:
+        """The record of that kind with that name, or None."""
+        return next(iter(await self._records(f"{_SELECT} AND name = ?", kind, name)), None)
+
+    async def records(self, kind: Kind) -> list[Record]:
+        """All records of a kind, sorted by uid."""
+        return await self._records(f"{_SELECT} ORDER BY uid", kind)
+
+    async def references(self, after: str, limit: int) -> list[str]:
+        """Up to `limit` referenced filenames after `after`, in walk order: one range scan of the primary key."""
+        scan = "SELECT DISTINCT key FROM reference WHERE key > ? ORDER BY key LIMIT ?"
+        return [str(row[0], "utf-8").replace("\0", "/") for row in await self._read(scan, _key(after), limit)]
+
+    def on_change(self, callback: Callable[[frozenset[Kind]], None]) -> None:
+        """Have `callback` called after each commit; with every kind when the engine goes away or comes back."""
+        self._callbacks.append(callback)
+
+    async def commit(self, *changes: Change) -> int:
+        """Apply all changes or none, on the disk before it returns."""
+        if not changes:
+            return self._connections.revision
+        async with self._writing:
+            with self._connections.guard("write to"):
+                writer = self._connections.writer
+                await self._connections.still_there()
+                try:
+                    await writer.execute_fetchall("BEGIN IMMEDIATE")
+                    revision = await _apply(writer, changes)
+                    await writer.execute_fetchall("COMMIT")
+                except BaseException as err:
+                    # Queued behind whatever a cancelled call left running in the connection's thread.
+                    await writer.rollback()
+                    if isinstance(err, asyncio.CancelledError):
+                        # The COMMIT may have been done all the same.
+                        self._tell(_kinds(changes))
+                    raise
+            self._connections.revision = revision
+        self._tell(_kinds(changes))
+        return revision
+
+    @property
+    def problem(self) -> str | None:
+        """Why the database cannot be used, or None."""
+        failure = self._connections.failure
+        return failure.reason if failure else None
+
+    async def reopen_if_needed(self) -> None:
+        """A loop's work: try again to open a database that was away; raises Unavailable while it still is."""
+        if self._connections.failure is None:
+            return
+        async with self._writing:
+            failure = self._connections.failure
+            if failure is not None and not isinstance(failure, Damaged):
+                await self._connections.open()
+            if self._connections.failure is not None:
+                raise self._connections.failure
+
+    async def check(self) -> list[str]:
+        """An integrity check beside the work that goes on; with damage found, the store is not used any more."""
+        if self._connections.failure is not None:
+            return [self._connections.failure.reason]
+        try:
+            found = await asyncio.to_thread(_faults, self._path)
+        except Damaged as err:
+            found = [err.reason]
+        if found:
+            self._connections.fail(Damaged(f"cannot use the database: it is damaged ({'; '.join(found)[:500]})"))
+        return found
+
+    async def size(self) -> int:
+        """Bytes on disk, write-ahead log included."""
+        return await asyncio.to_thread(sqlite_file.size, self._path)
+
+    async def reclaimable(self) -> dict[str, int]:
+        """`optimize` where SQLite asks for it, `incremental-vacuum` and `checkpoint` where bytes wait."""
+        with self._connections.guard("look into"):
+            writer = self._connections.writer
+            found: dict[str, int] = {}
+            if await writer.execute_fetchall("PRAGMA optimize(-1)"):
+                found["optimize"] = 0
+            page, free = [await _number(writer, f"PRAGMA {name}") for name in ("page_size", "freelist_count")]
+            if page * free >= _WORTH_RECLAIMING:
+                found["incremental-vacuum"] = page * free
+            waiting = await asyncio.to_thread(sqlite_file.log_size, self._path)
+            if waiting >= _WORTH_RECLAIMING:
+                found["checkpoint"] = waiting
+            return found
+
+    async def reclaim(self, action: str) -> int:
+        """Do one of them; returns the bytes freed. Raises NotFound for any other word."""
+        if action not in ("optimize", "incremental-vacuum", "checkpoint"):
+            raise NotFound(f"the database knows no action {action!r}")
+        async with self._writing:
+            with self._connections.guard("clean"):
+                writer = self._connections.writer
+                before = await self.size()
+                if action != "checkpoint":
+                    await writer.execute_fetchall(f"PRAGMA {action.replace('-', '_')}")
+                if action != "optimize":
+                    await writer.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+                return max(0, before - await self.size())
+
+    async def backup(self, target: Path) -> int:
+        """Write a copy that stands alone to `target`, mode 0600, beside the work that goes on; its size in bytes."""
+        if self._connections.failure is not None:
+            raise self._connections.failure
+        return await asyncio.to_thread(sqlite_file.copy_out, self._path, target)
+
+    async def restore(self, source: Path) -> Path:
+        """Put a checked copy of `source` in the database's place; returns where the old one was moved to."""
+        async with self._writing:
+            await asyncio.to_thread(sqlite_file.stage, source, self._path, self._connections.revision, self._migrations)
+            await self._connections.close(Unavailable("the database is being restored: try again in a moment"))
+            try:
+                with self._connections.guard("restore"):
+                    aside = await asyncio.to_thread(sqlite_file.finish_restore, self._path)
+            finally:
+                await self._connections.open()
+        log.warning("Database restored", backup=str(source), old=str(aside))
+        return aside
+
+    async def _records(self, sql: str, kind: Kind, *parameters: str) -> list[Record]:
+        rows = await self._read(sql, kind, *parameters)
+        try:
+            return [Record(kind, uid, revision, _decode(body), name) for uid, revision, name, body in rows]
+        except msgspec.DecodeError as err:
+            damaged = Damaged(f"cannot read the database: a record of kind {kind} is damaged")
+            self._connections.fail(damaged)
+            raise damaged from err
+
+    async def _read(self, sql: str, *parameters: Any) -> list[Any]:
+        with self._connections.guard("read"):
+            return list(await self._connections.reader.execute_fetchall(sql, parameters))
+
+    def _tell(self, kinds: frozenset[Kind]) -> None:
+        for callback in self._callbacks:
+            callback(kinds)
+
+
+def _kinds(changes: tuple[Change, ...]) -> frozenset[Kind]:
+    return frozenset(change.kind for change in changes)
+
+
+def _key(filename: str) -> bytes:
+    return walk_key(filename).encode()
+
+
+def _faults(path: Path) -> list[str]:
+    with sqlite_file.connected(path, "check", "ro") as connection:
+        return faults(connection)
+
+
+async def _number(connection: aiosqlite.Connection, sql: str, *parameters: Any) -> int:
+    """The one number that a query answers, 0 where it answers nothing."""
+    rows = await connection.execute_fetchall(sql, parameters)
+    return next((int(row[0]) for row in rows), 0)
+
+
+async def _apply(writer: aiosqlite.Connection, changes: tuple[Change, ...]) -> int:
+    """Do all changes within the open transaction; returns their revision."""
+    revision = await _number(writer, "UPDATE store SET revision = revision + 1 RETURNING revision")
+    for change in changes:
+        present = await _number(
+            writer, "SELECT revision FROM record WHERE kind = ? AND uid = ?", change.kind, change.uid
+        )
+        _expect(change, present or None)
+        if isinstance(change, Put):
+            await _put(writer, change, revision)
+        else:
+            await writer.execute_fetchall("DELETE FROM record WHERE kind = ? AND uid = ?", (change.kind, change.uid))
+    return revision
+
+
+def _expect(change: Change, present: int | None) -> None:
+    who = f"{change.kind} {change.uid}"
+    if isinstance(change, Put) and change.expect == ABSENT:
+        if present is not None:
+            raise Conflict(f"there is already a {who}", code="exists")
+    elif present is None and (isinstance(change, Delete) or change.expect is not None):
+        raise NotFound(f"there is no {who}")
+    elif change.expect is not None and change.expect != present:
+        raise Stale(f"{who} has changed since: read it again")
+
+
+async def _put(writer: aiosqlite.Connection, put: Put, revision: int) -> None:
+    if put.name is not None:
+        namesake = "SELECT 1 FROM record WHERE kind = ? AND name = ? AND uid != ?"
+        if await _number(writer, namesake, put.kind, put.name, put.uid):
+            raise Conflict(f"there is already a {put.kind} named {put.name!r}", code="name-taken")
+    record = await _number(
+        writer,
+        "INSERT INTO record (kind, uid, revision, name, body) VALUES (?, ?, ?, ?, ?) ON CONFLICT (kind, uid)"
+        " DO UPDATE SET revision = excluded.revision, name = excluded.name, body = excluded.body RETURNING id",
+        *(put.kind, put.uid, revision, put.name, msgspec.json.encode(put.body).decode()),
+    )
+    await writer.execute_fetchall("DELETE FROM reference WHERE record = ?", (record,))
+    if put.references:
+        rows = [(_key(filename), record) for filename in put.references]
+        async with writer.executemany("INSERT OR IGNORE INTO reference (key, record) VALUES (?, ?)", rows):
+            pass
