@@ -9,6 +9,9 @@ from agent.config import Live
 from agent.database.backups import Backups
 from agent.database.cleaning import Cleaner
 from agent.database.membership import Membership
+from agent.heads.identity import Identity
+from agent.heads.members import Members
+from agent.heads.tokens import TokenMaker
 from agent.loops import Loops
 from agent.ports import Dependency
 
@@ -26,3 +29,8 @@ class Rooms:
     cleaner: Cleaner
     backups: Backups
     membership: Membership
+    members: Callable[[], Members]
+    """Who is in the cluster now; raises Unavailable while the database is away."""
+    identity: Callable[[], Identity]
+    """What this head's certificate says now."""
+    token_maker: TokenMaker

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.api import database, health, openapi
+from agent.api import database, health, openapi, peers, tokens
 from agent.api.call import Access, Route
 
 ROUTES: tuple[Route, ...] = (
@@ -34,6 +34,16 @@ ROUTES: tuple[Route, ...] = (
         Access.ROOT,
         "Put a backup in the database's place, which may be damaged; the former database is moved aside",
         body=database.RestoreRequest,
+    ),
+    # Access
+    Route("GET", "/head/peerurl", peers.peer_url, Access.PUBLIC, "What a head must know before it joins"),
+    Route(
+        "POST",
+        "/head/token",
+        tokens.make_token,
+        Access.ROOT,
+        "Make a token, signed with this head's SSH key",
+        body=tokens.TokenRequest,
     ),
     # Around
     Route("GET", "/healthz", health.healthz, Access.PUBLIC, "Whether the process lives: its loops turn"),

@@ -1,0 +1,184 @@
+"""The cluster's CA and this head's certificate on disk: made at first start, reissued in time, never half written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import structlog
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from agent.adapters.certificate_checks import UNREADABLE, can_issue, fingerprint, issued_directly, key_sha256
+from agent.adapters.certificates import Bearer, Pair, issue, make_ca
+from agent.errors import Unavailable
+from agent.heads.identity import Identity, agent_url
+from agent.heads.trust import HEAD_URN
+
+log = structlog.get_logger()
+
+RENEW_BEFORE = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How this head can be reached: DNS names, IP addresses (best first), and what it listens on."""
+
+    names: tuple[str, ...]
+    addresses: tuple[str, ...]
+    listen: tuple[str, ...]
+
+
+class IdentityFiles:
+    """Keeps `ca.pem` and `head.pem` in the state directory, each a key and its certificate in one file.
+
+    One file each, replaced by a rename: a crash leaves the old pair or the new one, never a key without its
+    certificate.
+    """
+
+    def __init__(self, directory: Path, uid: str, place: Callable[[], Place]) -> None:
+        self._ca_file = directory / "ca.pem"
+        self._head_file = directory / "head.pem"
+        self._uid = uid
+        self._place = place
+
+    def open(self, cluster: str | None, now: datetime) -> Identity:
+        """This head's identity, made or reissued if need be. Blocks: key generation and disk.
+
+        `cluster`: the cluster's id, which only a new CA needs; None while the database cannot tell.
+        Raises Unavailable when the files are damaged, do not belong together, or cannot be read or written.
+        """
+        ca = self._ca(cluster, now)
+        place = self._place()
+        bearer = Bearer(self._uid, place.names, place.addresses)
+        head = _read(self._head_file)
+        if head is None:
+            head = self._issue(ca, ec.generate_private_key(ec.SECP256R1()), bearer, now, "there was none")
+        else:
+            self._check_owner(head.certificate)
+            if why := _why_reissue(head.certificate, ca, bearer, now):
+                head = self._issue(ca, head.key, bearer, now, why)
+        return Identity(
+            uid=self._uid,
+            ca_pem=ca.certificate_pem,
+            key_sha256=key_sha256(head.certificate),
+            fingerprint=fingerprint(head.certificate),
+            certificate=self._head_file,
+            names=place.names,
+            addresses=place.addresses,
+            url=agent_url(place.listen, place.addresses),
+        )
+
+    def _ca(self, cluster: str | None, now: datetime) -> Pair:
+        ca = _read(self._ca_file)
+        if ca is not None:
+            if not can_issue(ca.certificate):
+                raise Unavailable(_damaged(self._ca_file, "it is not a CA's certificate with a subject key identifier"))
+            return ca
+        if self._head_file.exists():
+            raise Unavailable(
+                f"{self._ca_file} is missing, though {self._head_file} is there: restore it, or remove "
+                f"{self._head_file} too to begin with a new CA, which every other head must then be told"
+            )
+        if cluster is None:
+            raise Unavailable(
+                "cannot make this head's certificate: the cluster's id is in the database, which is away; "
+                "restore the database first"
+            )
+        ca = make_ca(cluster, now)
+        _write(self._ca_file, ca)
+        log.info("Cluster CA made", cluster=cluster, file=str(self._ca_file))
+        return ca
+
+    def _check_owner(self, certificate: x509.Certificate) -> None:
+        uri = _uri(certificate)
+        if uri != HEAD_URN + self._uid:
+            raise Unavailable(
+                f"{self._head_file} is the certificate of {uri or 'no head'}, and this head is {self._uid}: if this "
+                f"machine was copied from that head, remove the state directory's files; if its uid was changed, "
+                f"remove {self._head_file.name} alone"
+            )
+
+    def _issue(self, ca: Pair, key: ec.EllipticCurvePrivateKey, bearer: Bearer, now: datetime, why: str) -> Pair:
+        """A new certificate. The key stays the same over reissues, or the pins in the other heads' records break."""
+        head = Pair(issue(ca, key.public_key(), bearer, now), key)
+        _write(self._head_file, head)
+        log.info("Head certificate issued", because=why, until=head.certificate.not_valid_after_utc.isoformat())
+        return head
+
+
+def _why_reissue(certificate: x509.Certificate, ca: Pair, bearer: Bearer, now: datetime) -> str | None:
+    if not issued_directly(certificate, ca.certificate):
+        return "the CA changed"
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    if list(names) != bearer.alternative_names():
+        return "this head's names or addresses changed"
+    if now < certificate.not_valid_before_utc:
+        return "it is not valid yet"
+    ends = certificate.not_valid_after_utc
+    if ends - now < RENEW_BEFORE and ends < ca.certificate.not_valid_after_utc:
+        return "its end is near"
+    return None
+
+
+def _uri(certificate: x509.Certificate) -> str | None:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return None
+    return next(iter(names.get_values_for_type(x509.UniformResourceIdentifier)), None)
+
+
+def _read(path: Path) -> Pair | None:
+    """The key and certificate in a file, None when there is no file."""
+    try:
+        raw = path.read_bytes()
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o600)
+            log.warning("Private key was open to others: its mode is 0600 now, consider a new key", file=str(path))
+    except FileNotFoundError:
+        return None
+    except OSError as err:
+        raise Unavailable(f"cannot read {path}: {err.strerror}") from err
+    try:
+        key = load_pem_private_key(raw, password=None)
+        certificate = x509.load_pem_x509_certificate(raw)
+        certificate_key = certificate.public_key()
+    except UNREADABLE as err:
+        raise Unavailable(_damaged(path, "it does not hold a readable private key and certificate")) from err
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise Unavailable(_damaged(path, "its key is not an elliptic-curve key"))
+    if key.public_key() != certificate_key:
+        raise Unavailable(_damaged(path, "its certificate is not that of its private key"))
+    return Pair(certificate, key)
+
+
+def _damaged(path: Path, why: str) -> str:
+    return (
+        f"{path} cannot be used: {why}; restore it from a backup, or remove it to have a new one made at the next "
+        f"start, which the other heads must then be told"
+    )
+
+
+def _write(path: Path, pair: Pair) -> None:
+    """Put a file in place at once and for good: written aside, synced, renamed."""
+    aside = path.with_name(f".{path.name}.new")
+    try:
+        aside.unlink(missing_ok=True)
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(pair.pem())
+            file.flush()
+            os.fsync(descriptor)
+        aside.replace(path)
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    except OSError as err:
+        raise Unavailable(f"cannot write {path}: {err.strerror}") from err

@@ -1,0 +1,99 @@
+"""The server's end of TLS: this head's certificate, and the CAs that clients' certificates may come from.
+
+Both change while the server runs. A listener's context cannot be exchanged, but each handshake can be given another
+one, and that is what happens here. Letting a certificate in says only that some record's CA issued it; who it is and
+whether that head still belongs to the cluster is decided for every request (`heads/trust.py`).
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Iterable
+
+import structlog
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from agent.adapters.certificate_checks import authorities
+from agent.errors import AgentError, Unavailable
+from agent.heads.identity import Identity
+from agent.heads.members import Members
+
+log = structlog.get_logger()
+
+
+class ServerTls:
+    """Gives each handshake the context that is right at that moment."""
+
+    def __init__(self, members: Callable[[], Members], identity: Callable[[], Identity]) -> None:
+        """Raises Unavailable when this head's certificate cannot be loaded. Blocks for the disk."""
+        self._members = members
+        self._identity = identity
+        self._seen: tuple[Members | None, Identity] = (None, identity())
+        self._current = server_context(self._seen[1], ())
+        self.context = server_context(self._seen[1], ())
+        """For the listeners; never used for a handshake itself."""
+        self.context.sni_callback = self._put_current
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Build a new context if the members or this head's certificate changed; keeps the old one if it cannot.
+
+        Every handshake does this too: calling it when something changes only takes the work out of the next one.
+        """
+        identity = self._identity()
+        try:
+            members: Members | None = self._members()
+        except Unavailable:
+            members = self._seen[0]
+        if members is self._seen[0] and identity is self._seen[1]:
+            return
+        try:
+            self._current = server_context(identity, _named_cas(members) if members else ())
+        except AgentError as err:
+            log.warning("TLS keeps its former certificates: restart the agent once this is mended", reason=err.reason)
+        self._seen = (members, identity)
+
+    def _put_current(self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+        """OpenSSL calls this in every handshake, also when the client names no server."""
+        self.refresh()
+        connection.context = self._current
+
+
+def server_context(identity: Identity, ca_pems: Iterable[str]) -> ssl.SSLContext:
+    """A context with this head's certificate that asks clients for one, issued by its own CA or one of `ca_pems`.
+
+    Raises Unavailable when the certificate cannot be loaded.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_mode = ssl.CERT_OPTIONAL
+    # Any CA of a record is an anchor, whether or not it signed itself: the trust rules ask for the direct issuer.
+    context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
+    # Every connection proves its certificate anew: a resumed session would carry one that was proved long ago.
+    context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION
+    context.num_tickets = 0
+    try:
+        context.load_cert_chain(identity.certificate)
+    except (OSError, ssl.SSLError) as err:
+        raise Unavailable(f"cannot load {identity.certificate}: {err.strerror or err}") from err
+    for der in _distinct((identity.ca_pem, *ca_pems)):
+        try:
+            context.load_verify_locations(cadata=der)
+        except ssl.SSLError as err:
+            log.warning("CA of a record is not trusted: OpenSSL refuses it", reason=str(err))
+    return context
+
+
+def _named_cas(members: Members) -> Iterable[str]:
+    """The CAs of all heads, and of those that are gone, so that these can be told so instead of a failed handshake."""
+    for head in members.heads.values():
+        if head.ca_pem:
+            yield head.ca_pem
+    for tombstone in members.tombstones.values():
+        if tombstone.ca_pem:
+            yield tombstone.ca_pem
+
+
+def _distinct(ca_pems: Iterable[str]) -> Iterable[bytes]:
+    certificates = (certificate for pem in dict.fromkeys(ca_pems) for certificate in authorities(pem))
+    return dict.fromkeys(certificate.public_bytes(Encoding.DER) for certificate in certificates)

@@ -1,0 +1,73 @@
+"""POST /head/token: the agent makes tokens, since only it may read the SSH host key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import structlog
+from msgspec import Meta, Struct
+
+from agent.api.call import Answer, Call
+from agent.config.values import duration
+from agent.errors import FieldError, Invalid
+from agent.heads.tokens import PERMISSIONS, SUBJECT_PATTERN
+
+log = structlog.get_logger()
+
+_LIFESPAN = duration(60, 366 * 86400)
+
+
+class TokenRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """What POST /head/token takes; `lifespan` is a duration such as "7d", or seconds."""
+
+    permissions: tuple[str, ...]
+    lifespan: str | int | float = "1d"
+    subject: Annotated[str, Meta(pattern=SUBJECT_PATTERN)] = "root"
+
+
+async def make_token(call: Call) -> Answer:
+    """Make a token. It is in the answer and nowhere else: the audit names it by its id only."""
+    asked = await call.body_as(TokenRequest)
+    permissions = _permissions(asked.permissions)
+    issued = await call.rooms.token_maker.make(asked.subject, permissions, _lifespan(asked.lifespan))
+    claims = issued.claims
+    expires = _rfc3339(claims.expires)
+    log.info(
+        "Token issued",
+        token_id=claims.token_id,
+        subject=claims.subject,
+        permissions=permissions,
+        expires=expires,
+        uid=call.caller.uid,
+    )
+    data = {"token": issued.token, "expires": expires, "permissions": permissions, "subject": claims.subject}
+    return Answer(data, status=201, headers={"Cache-Control": "no-store"})
+
+
+def _permissions(asked: Sequence[str]) -> list[str]:
+    """The permissions asked for, once each and in the order of the reference; raises Invalid."""
+    unknown = sorted(set(asked) - set(PERMISSIONS))
+    if unknown:
+        raise _invalid("permissions", f"{unknown[0][:40]!r} is not one of {', '.join(PERMISSIONS)}")
+    if not asked:
+        raise _invalid("permissions", f"is empty; name one or more of {', '.join(PERMISSIONS)}")
+    return [permission for permission in PERMISSIONS if permission in asked]
+
+
+def _lifespan(asked: str | float) -> timedelta:
+    """How long the token is to be good; raises Invalid."""
+    text = asked if isinstance(asked, str) else f"{asked:f}"
+    try:
+        return timedelta(seconds=_LIFESPAN.read(text.strip()))
+    except ValueError:
+        raise _invalid("lifespan", f"must be {_LIFESPAN.allowed}, or as many seconds") from None
+
+
+def _invalid(field: str, reason: str) -> Invalid:
+    return Invalid(f"{field}: {reason}", fields=[FieldError(field, reason)])
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
