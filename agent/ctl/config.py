@@ -1,0 +1,93 @@
+"""cw-headctl config: what root has to do for the agent, which could not."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+from agent import hostfiles
+from agent.config import Config, ConfigError, load
+from agent.ctl import storage
+from agent.ctl.client import Exit, Failure
+
+
+def check(arguments: argparse.Namespace) -> Exit:
+    """Say whether the configuration is right and whether root's files follow it."""
+    config = _load(arguments.config)
+    todo = [f"{path} {'differs' if present else 'is missing'}" for path, present in _differences(config).items()]
+    if todo:
+        todo.append("`cw-headctl config apply` writes what is missing or differs")
+    todo += storage.complaints(config)
+    print(f"{arguments.config}: right; this head is {config.head.uid}")
+    for line in todo:
+        print(f"  {line}")
+    return Exit.DEGRADED if todo else Exit.OK
+
+
+def apply(arguments: argparse.Namespace) -> Exit:
+    """Make root's files follow the configuration, and say what is left to do."""
+    if os.geteuid() != 0:
+        raise Failure("cannot apply the configuration: it writes below /etc: become root", Exit.DENIED)
+    config = _load(arguments.config)
+    try:
+        done = storage.prepare(config)
+        changed = _differences(config)
+        for path, text in hostfiles.render(config, hostfiles.store_group(config.files.root)).items():
+            if path in changed:
+                _replace(path, text)
+                done.append(f"Wrote {path}")
+    except (OSError, LookupError) as err:
+        raise Failure(f"cannot apply the configuration: {err}: run `systemd-sysusers` if a user is missing") from err
+    for line in done:
+        print(line)
+    if changed.keys() & {hostfiles.SERVICE, hostfiles.SOCKET}:
+        _tell_systemd(socket_too=hostfiles.SOCKET in changed)
+    if not done:
+        print("Nothing to do: everything follows the configuration.")
+    left = storage.complaints(config)
+    for line in left:
+        print(f"To do: {line}")
+    return Exit.DEGRADED if left else Exit.OK
+
+
+def _load(path: Path) -> Config:
+    try:
+        return load(path, {})
+    except ConfigError as err:
+        raise Failure(str(err)) from None
+
+
+def _differences(config: Config) -> dict[Path, str | None]:
+    return hostfiles.differences(config, Path.read_text, hostfiles.store_group(config.files.root))
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file whole or not at all; everybody may read it."""
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", delete=False) as file:
+        try:
+            file.write(text)
+            file.flush()
+            os.fchmod(file.fileno(), 0o644)
+            os.fsync(file.fileno())
+            os.rename(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+
+
+def _tell_systemd(*, socket_too: bool) -> None:
+    """Have systemd read the drop-ins, and say which running units still have the old ones."""
+    if not Path("/run/systemd/system").is_dir():
+        return
+    systemctl = ["systemctl", "--no-ask-password"]
+    done = subprocess.run([*systemctl, "daemon-reload"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Failure(f"cannot have systemd read the new files: {done.stderr.strip()}: run `systemctl daemon-reload`")
+    units = [f"{hostfiles.UNIT}.service", *([f"{hostfiles.UNIT}.socket"] if socket_too else [])]
+    running = [u for u in units if subprocess.run([*systemctl, "--quiet", "is-active", u], check=False).returncode == 0]
+    if running:
+        print(f"To do: systemctl restart {' '.join(running)}")

@@ -1,0 +1,74 @@
+"""The directories that the configuration names: made where that is safe, complained about where they do not do."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import shlex
+import stat
+from pathlib import Path
+
+from agent.config import Config
+from agent.hostfiles import USER
+
+_STORE_MODE = 0o2775
+"""The group may write, and what is made inside belongs to the group."""
+_HIDDEN = tuple(map(Path, ("/boot", "/home", "/root", "/run/user", "/tmp", "/var/tmp")))
+"""Where the unit's sandbox lets the agent see nothing, or something else."""
+
+
+def prepare(config: Config) -> list[str]:
+    """Make the store, and a state directory of one's own, where they do not exist; returns what was done."""
+    user, group = pwd.getpwnam(USER), grp.getgrnam(USER)
+    done = []
+    if not os.path.lexists(config.files.root):
+        _make(config.files.root, _STORE_MODE, 0, group.gr_gid)
+        done.append(f"Made {config.files.root}, for root and the group {USER}")
+    for path in dict.fromkeys((config.state.directory, config.database.path.parent)):
+        if not os.path.lexists(path):
+            _make(path, 0o700, user.pw_uid, user.pw_gid)
+            done.append(f"Made {path}, for the agent alone")
+    return done
+
+
+def complaints(config: Config) -> list[str]:
+    """What keeps the agent from working with the file store, each with what to do; empty when all is well."""
+    root = config.files.root
+    if hidden := next((path for path in _HIDDEN if root.is_relative_to(path)), None):
+        return [f"{root} is below {hidden}, which the agent's sandbox hides: choose another place for [files] root"]
+    try:
+        status = root.lstat()
+    except OSError as err:
+        return [f"the file store {root} cannot be used: {err.strerror}"]
+    place = shlex.quote(str(root))
+    if not stat.S_ISDIR(status.st_mode):
+        return [f"the file store {root} is not a directory (nor may it be a link): mend [files] root"]
+    if status.st_uid == _uid(USER):
+        return []
+    if status.st_gid == 0:
+        return [f"the agent may not remove files of {root}: chgrp {USER} {place} && chmod g+rwxs {place}"]
+    if status.st_mode & stat.S_ISVTX or not (status.st_mode & stat.S_IWGRP and status.st_mode & stat.S_ISGID):
+        return [f"the agent may not remove files of {root}: chmod g+rwxs,-t {place}"]
+    return []
+
+
+def _make(path: Path, mode: int, uid: int, gid: int) -> None:
+    """Make a directory; those above it become root's. Raises OSError where somebody else could put another there."""
+    for above in reversed(path.parents):
+        above.mkdir(mode=0o755, exist_ok=True)
+        status = above.lstat()
+        if stat.S_ISLNK(status.st_mode):
+            status = above.stat()
+        if status.st_uid != 0 or status.st_mode & (stat.S_IWOTH | stat.S_IWGRP):
+            raise PermissionError(1, "others than root may write there: make it yourself", str(above))
+    path.mkdir(mode=0o700)
+    os.chown(path, uid, gid)
+    path.chmod(mode)
+
+
+def _uid(user: str) -> int | None:
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError:
+        return None
