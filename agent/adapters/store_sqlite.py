@@ -159,7 +159,8 @@ class SqliteStore:
                 writer = self._connections.writer
                 before = await self.size()
                 if action != "checkpoint":
-                    await writer.execute_fetchall(f"PRAGMA {action.replace('-', '_')}")
+                    # As a script, which is run to its end: a single step of incremental_vacuum frees a single page.
+                    await writer.executescript(f"PRAGMA {action.replace('-', '_')}")
                 if action != "optimize":
                     await writer.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
                 return max(0, before - await self.size())

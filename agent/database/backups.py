@@ -116,7 +116,6 @@ class Backups:
         with self.doing("restore a backup"):
             await self._known(name)
             replaced = await self._engine.restore(self._directory / name)
-            log.warning("Database restored from a backup", backup=name, replaced=str(replaced))
             await self._restored()
         return Restored(name, replaced.name)
 
