@@ -1,0 +1,113 @@
+"""cw-headctl's command line, against an agent that is not there or answers oddly."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.ctl.__main__ import main, parser
+from agent.ctl.client import Exit
+
+
+def _request(connection: socket.socket) -> bytes:
+    with connection.makefile("rb") as stream:
+        lines = list(iter(stream.readline, b"\r\n"))
+        length = next((int(line.split()[1]) for line in lines if line.lower().startswith(b"content-length:")), 0)
+        return b"".join([*lines, stream.read(length)])
+
+
+@contextlib.contextmanager
+def answering(path: Path, status: str, body: str) -> Iterator[list[bytes]]:
+    """Somebody on a Unix socket who gives one answer; yields what was asked."""
+    asked: list[bytes] = []
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                asked.append(_request(connection))
+                head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+                connection.sendall(f"{head}{body}".encode())
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield asked
+        thread.join(5)
+
+
+def test_no_agent_is_unreachable_and_says_where_to_look(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--socket", str(tmp_path / "none"), "services"]) == Exit.UNREACHABLE
+
+    said = capsys.readouterr().err
+    assert said.startswith("cw-headctl: cannot list the services: ")
+    assert "systemctl status clusterware-head-agent" in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "exit_status"),
+    [
+        (("200 OK", '{"success": true, "data": []}'), Exit.OK),
+        (("403 Forbidden", '{"success": false, "reason": "no"}'), Exit.DENIED),
+        (("409 Conflict", '{"success": false, "reason": "no"}'), Exit.FAILED),
+        (("200 OK", "<html>"), Exit.FAILED),
+        (("200 OK", "[]"), Exit.FAILED),
+    ],
+)
+def test_the_exit_status_says_how_it_went(tmp_path: Path, answer: tuple[str, str], exit_status: Exit) -> None:
+    with answering(tmp_path / "s", *answer):
+        assert main(["--socket", str(tmp_path / "s"), "services"]) == exit_status
+
+
+@pytest.mark.parametrize(("enabled", "exit_status"), [("enabled", Exit.DEGRADED), ("disabled", Exit.OK)])
+def test_an_enabled_service_that_is_down_is_something_to_act_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], enabled: str, exit_status: Exit
+) -> None:
+    row = '"name": "x", "status": "down", "active_state": "failed", "since": null, "description": "X\\u001b[2J"'
+    with answering(tmp_path / "s", "200 OK", f'{{"success": true, "data": [{{{row}, "enabled": "{enabled}"}}]}}'):
+        assert main(["--socket", str(tmp_path / "s"), "services"]) == exit_status
+
+    assert capsys.readouterr().out.splitlines()[1].split() == ["x", "down", enabled, "failed", "-", "X?[2J"]
+
+
+def test_a_token_is_printed_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with answering(tmp_path / "s", "201 Created", '{"success": true, "data": {"token": "a.b.c"}}') as asked:
+        arguments = ["token", "--lifespan", "7d", "--permissions", "HeadsRead,HeadsWrite", "--subject", "ann"]
+        assert main(["--socket", str(tmp_path / "s"), *arguments]) == Exit.OK
+
+    assert capsys.readouterr().out == "a.b.c\n"
+    assert asked[0].startswith(b"POST /api/v1/head/token ")
+    assert asked[0].endswith(b'{"lifespan": "7d", "permissions": ["HeadsRead", "HeadsWrite"], "subject": "ann"}')
+
+
+def test_a_configuration_that_is_not_right_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x.ini").write_text("[files]\nrot = /x\n")
+
+    assert main(["config", "check", "--config", str(tmp_path / "x.ini")]) == Exit.FAILED
+
+    assert capsys.readouterr().err.startswith(f"cw-headctl: {tmp_path}/x.ini:2: [files] rot: is not a key;")
+
+
+@pytest.mark.parametrize("words", [[], ["files"], ["no"], ["token"], ["files", "restore"]])
+def test_wrong_arguments_are_told_apart(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        parser().parse_args(words)
+
+    assert left.value.code == Exit.USAGE
+    assert "usage: cw-headctl" in capsys.readouterr().err
+
+
+def test_it_imports_nothing_that_only_the_daemon_needs() -> None:
+    program = "import sys, agent.ctl.__main__, agent.ctl.config; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+
+    assert not {"aiohttp", "structlog", "asyncio", "msgspec", "gi"} & set(loaded)
