@@ -19,12 +19,20 @@ _HIDDEN = tuple(map(Path, ("/boot", "/home", "/root", "/run/user", "/tmp", "/var
 
 
 def prepare(config: Config) -> list[str]:
-    """Make the store, and a state directory of one's own, where they do not exist; returns what was done."""
+    """Make the store, and a state directory of one's own, where they do not exist; returns what was done.
+
+    A store that is there is left as it is unless it is empty, such as a disk that has just been mounted.
+    """
     user, group = pwd.getpwnam(USER), grp.getgrnam(USER)
     done = []
-    if not os.path.lexists(config.files.root):
-        _make(config.files.root, _STORE_MODE, 0, group.gr_gid)
-        done.append(f"Made {config.files.root}, for root and the group {USER}")
+    root = config.files.root
+    if not os.path.lexists(root):
+        _make(root, _STORE_MODE, 0, group.gr_gid)
+        done.append(f"Made {root}, for root and the group {USER}")
+    elif complaints(config) and _is_new(root):
+        os.chown(root, 0, group.gr_gid)
+        root.chmod(_STORE_MODE)
+        done.append(f"Gave {root}, which is empty, to root and the group {USER}")
     for path in dict.fromkeys((config.state.directory, config.database.path.parent)):
         if not os.path.lexists(path):
             _make(path, 0o700, user.pw_uid, user.pw_gid)
@@ -51,6 +59,15 @@ def complaints(config: Config) -> list[str]:
     if status.st_mode & stat.S_ISVTX or not (status.st_mode & stat.S_IWGRP and status.st_mode & stat.S_ISGID):
         return [f"the agent may not remove files of {root}: chmod g+rwxs,-t {place}"]
     return []
+
+
+def _is_new(root: Path) -> bool:
+    """Whether it is an empty directory of root's, in a place where only root could have put it."""
+    above = root.parent.stat()
+    guarded = above.st_uid == 0 and not above.st_mode & (stat.S_IWOTH | stat.S_IWGRP)
+    status = root.lstat()
+    ours = stat.S_ISDIR(status.st_mode) and (status.st_uid, status.st_gid) == (0, 0)
+    return guarded and ours and not set(os.listdir(root)) - {"lost+found"}
 
 
 def _make(path: Path, mode: int, uid: int, gid: int) -> None:
