@@ -1,0 +1,202 @@
+"""D-Bus through pydbus, in a GLib thread of its own, spoken to from asyncio.
+
+Never the shared `SystemBus()`: that connection ends the process when dbus-daemon goes, and stays dead after.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import pydbus
+from gi.repository import Gio, GLib
+
+T = TypeVar("T")
+
+Variant = GLib.Variant
+
+CLOSED = "closed"
+"""As a BusError's name: the connection is gone, or was never made."""
+NO_REPLY = "org.freedesktop.DBus.Error.NoReply"
+
+_REMOTE = re.compile(r"GDBus\.Error:([\w.]+): (.*)", re.DOTALL)
+_JOIN = 2.0
+"""Seconds that the thread has to end; it is a daemon thread, should it hang in a dead bus."""
+
+
+class BusError(Exception):
+    """A call that failed: `name` is the D-Bus error's name, or CLOSED; the text is the peer's message."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+        self.message = message
+
+
+class GLibThread:
+    """A GLib main loop with its own context, in a thread; all that GLib calls back runs there."""
+
+    def __init__(self) -> None:
+        self._context = GLib.MainContext.new()
+        self._loop = GLib.MainLoop(context=self._context)
+        self._thread = threading.Thread(target=self._run, name="glib", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        self._context.push_thread_default()
+        try:
+            self._loop.run()
+        finally:
+            self._context.pop_thread_default()
+
+    def do(self, work: Callable[[], None]) -> None:
+        """Have `work` done in the thread, after what was asked for before."""
+
+        def once(_data: object = None) -> bool:
+            work()
+            return False
+
+        source = GLib.idle_source_new()
+        source.set_priority(GLib.PRIORITY_DEFAULT)
+        source.set_callback(once)
+        source.attach(self._context)
+
+    def stop(self) -> None:
+        """End the thread, once it has done what was asked for before."""
+        self.do(self._loop.quit)
+        self._thread.join(_JOIN)
+
+
+class Connection:
+    """One connection to a message bus. Replies and signals arrive in the order in which the bus sent them."""
+
+    def __init__(self, thread: GLibThread, bus: Any) -> None:
+        self._thread = thread
+        self._con = bus.con
+
+    @property
+    def closed(self) -> bool:
+        """Whether the bus has gone away, or this side has closed the connection."""
+        return bool(self._con.is_closed())
+
+    @staticmethod
+    async def open(thread: GLibThread, address: str, on_closed: Callable[[], None], *, timeout: float) -> Connection:
+        """Connect to the bus at `address`; raises BusError. `on_closed` is called in the event loop."""
+        loop = asyncio.get_running_loop()
+        opened: asyncio.Future[Connection] = loop.create_future()
+
+        def connect() -> None:
+            try:
+                bus = pydbus.connect(address)
+            except GLib.Error as err:
+                loop.call_soon_threadsafe(_fail, opened, BusError(CLOSED, err.message))
+                return
+            bus.con.connect("closed", lambda *_: loop.call_soon_threadsafe(on_closed))
+            loop.call_soon_threadsafe(arrived, bus)
+
+        def arrived(bus: Any) -> None:
+            if opened.done():  # nobody waits for it any more
+                thread.do(lambda: bus.con.close_sync(None))
+            else:
+                opened.set_result(Connection(thread, bus))
+
+        thread.do(connect)
+        try:
+            async with asyncio.timeout(timeout):
+                return await opened
+        except TimeoutError as err:
+            raise BusError(CLOSED, f"the message bus did not answer within {timeout:g} s") from err
+
+    def call(
+        self, destination: str, path: str, interface: str, member: str, arguments: Any = None, *, timeout: float
+    ) -> asyncio.Future[Any]:
+        """Call a method, never starting the destination; the future has the unpacked reply, or raises BusError.
+
+        Calls are sent at once and in order, so that many can be under way (`timeout` in seconds, each).
+        """
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[Any] = loop.create_future()
+
+        def finished(con: Any, result: Any) -> None:
+            try:
+                reply = con.call_finish(result).unpack()
+            except GLib.Error as err:
+                loop.call_soon_threadsafe(_fail, answered, _bus_error(err))
+            else:
+                loop.call_soon_threadsafe(_succeed, answered, reply)
+
+        def send() -> None:
+            self._con.call(
+                destination,
+                path,
+                interface,
+                member,
+                arguments,
+                None,
+                Gio.DBusCallFlags.NO_AUTO_START,
+                max(1, round(timeout * 1000)),
+                None,
+                finished,
+            )
+
+        self._thread.do(send)
+        return answered
+
+    def on_signal(
+        self,
+        sender: str,
+        interface: str,
+        member: str,
+        arg0: str | None,
+        decode: Callable[[str, Any], T | None],
+        hear: Callable[[T], None],
+    ) -> None:
+        """Subscribe: `decode(path, arguments)` runs in the GLib thread; what it makes, `hear` gets in the event loop.
+
+        A signal for which `decode` returns None never wakes the event loop.
+        """
+        loop = asyncio.get_running_loop()
+
+        def fired(_con: Any, _sender: str, path: str, _interface: str, _member: str, arguments: Any) -> None:
+            made = decode(path, arguments)
+            if made is not None:
+                loop.call_soon_threadsafe(hear, made)
+
+        self._thread.do(
+            lambda: self._con.signal_subscribe(sender, interface, member, None, arg0, Gio.DBusSignalFlags.NONE, fired)
+        )
+
+    async def close(self) -> None:
+        """Close the connection; what is under way fails with CLOSED."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+
+        def close() -> None:
+            with contextlib.suppress(GLib.Error):  # it was closed already
+                self._con.close_sync(None)
+            loop.call_soon_threadsafe(_succeed, done, None)
+
+        self._thread.do(close)
+        await done
+
+
+def _bus_error(err: Any) -> BusError:
+    if remote := _REMOTE.fullmatch(err.message):
+        return BusError(remote[1], remote[2])
+    if err.matches(Gio.io_error_quark(), Gio.IOErrorEnum.TIMED_OUT):
+        return BusError(NO_REPLY, "no answer in time")
+    return BusError(CLOSED, err.message)
+
+
+def _succeed(future: asyncio.Future[Any], value: Any) -> None:
+    if not future.done():
+        future.set_result(value)
+
+
+def _fail(future: asyncio.Future[Any], err: BusError) -> None:
+    if not future.done():
+        future.set_exception(err)
