@@ -169,7 +169,7 @@ class StoreHousekeeping(Protocol):
         ...
 
     async def missing(self, filenames: Sequence[str]) -> list[str]:
-        """Those of `filenames` that are not in the store, in the order given."""
+        """Those of `filenames` that are not in the store, in the order given; so is any that leads out of it."""
         ...
 
 
