@@ -29,7 +29,7 @@ help:
 
 # --- What is needed: Debian packages as far as they are missing, then the pinned ones from PyPI ---------------------
 
-setup: packages .venv/installed build/lib/installed
+setup: packages .venv/installed build/lib/installed build/kernel/vmlinuz
 
 packages:
 	@packaging/install-missing packaging/debian-packages
@@ -50,6 +50,10 @@ build/lib/installed: packaging/requirements.lock | packages .venv/installed
 	    --no-compile --target build/lib --requirement packaging/requirements.lock
 	@rm -rf build/lib/bin
 	@touch $@
+
+build/kernel/vmlinuz: | packages
+	$(say) 'Fetching a kernel, for stores with real images'
+	@packaging/fetch-kernel $@
 
 lock:
 	uv pip compile --quiet --generate-hashes --no-header --python-version 3.11 pyproject.toml \
@@ -91,7 +95,7 @@ bench: setup
 	done
 
 run: setup
-	@$(python) -m tests.system.demo
+	@exec $(python) -m tests.system.demo
 
 # --- Installed files -------------------------------------------------------------------------------------------------
 
@@ -111,7 +115,7 @@ install: build/lib/installed
 	@ln -sfn ../lib/$(name)/$(name) '$(DESTDIR)$(prefix)/sbin/$(name)'
 	@ln -sfn ../lib/$(name)/cw-headctl '$(DESTDIR)$(prefix)/bin/cw-headctl'
 	@/usr/bin/python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash \
-	    -s '$(DESTDIR)' -p / '$(DESTDIR)$(private)' > /dev/null
+	    -s '$(DESTDIR)' -p / '$(DESTDIR)$(private)'
 	@for unit in systemd/*; do \
 	    sed 's|/usr/lib/$(name)|$(private)|' "$$unit" > '$(DESTDIR)$(units)/'"$${unit##*/}"; \
 	    chmod 644 '$(DESTDIR)$(units)/'"$${unit##*/}"; \

@@ -195,6 +195,11 @@ class Head:
         self.configure(config)
         self.systemctl("enable", "--now", "clusterware-head-agent.socket", UNIT)
 
+    def stop_agent(self) -> None:
+        """Stop the agent in order, where the head still runs."""
+        if self._leader:
+            self.systemctl("stop", "clusterware-head-agent.socket", UNIT, check=False)
+
     def api(self, method: str, path: str, body: Any = None, *, token: str = "", timeout: float = 60.0) -> Answer:
         """Ask the agent over its Unix socket, as root; `body` is sent as JSON."""
         connection = http.client.HTTPConnection("head", timeout=timeout)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -50,6 +50,7 @@ class Heads:
     _layers: list[Path] = field(default_factory=list)
     _machines: dict[str, str] = field(default_factory=dict)
     _heads: list[Head] = field(default_factory=list)
+    _numbers: Iterator[int] = field(default_factory=lambda: iter(range(10, 255)))
 
     def __enter__(self) -> Heads:
         if os.geteuid() != 0:
@@ -98,10 +99,20 @@ class Heads:
         head.power_on()
         return head
 
+    def shut_down(self, head: Head) -> None:
+        """End one head, the agent in order first, and forget it."""
+        head.stop_agent()
+        head.crash()
+        self._inside("umount", "--recursive", str(PLACE / head.name / "root"))
+        self._inside("rm", "-r", str(PLACE / head.name))
+        self._ip(f"netns del {head.name}")
+        self._heads.remove(head)
+        del self._machines[head.name]
+
     def host(self, name: str) -> Host:
         """A machine on the bridge; heads are such machines too."""
         if name not in self._machines:
-            self._machines[name] = address = f"{NETWORK}.{10 + len(self._machines)}"
+            self._machines[name] = address = f"{NETWORK}.{next(self._numbers)}"
             self._ip(f"netns add {name}", f"-n {name} link set lo up")
             self._ip(f"link add v-{name} type veth peer name eth0 netns {name}", f"link set v-{name} master br0 up")
             self._ip(f"-n {name} addr add {address}/24 dev eth0", f"-n {name} link set eth0 up")
@@ -158,4 +169,7 @@ class Heads:
 
     def _ip(self, *commands: str) -> None:
         for command in commands:
-            subprocess.run([*self._namespaces, "ip", *command.split()], check=True, capture_output=True, timeout=30)
+            self._inside("ip", *command.split())
+
+    def _inside(self, *argv: str) -> None:
+        subprocess.run([*self._namespaces, *argv], check=True, capture_output=True, timeout=30)

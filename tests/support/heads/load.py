@@ -1,0 +1,54 @@
+"""A steady load on the agent from another machine, run as a program there; says how each request ended.
+
+python -m tests.support.heads.load https://10.77.0.11:52390/api/v1/head/peerurl --seconds 5 --rate 100
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import collections
+import json
+import ssl
+import time
+
+import aiohttp
+
+
+async def _ask(session: aiohttp.ClientSession, url: str, ends: collections.Counter[str], waits: list[float]) -> None:
+    started = time.monotonic()
+    try:
+        async with session.get(url) as response:
+            await response.read()
+            ends[str(response.status)] += 1
+    except (aiohttp.ClientError, OSError, TimeoutError) as err:
+        ends[f"{type(err).__name__}: {err}"] += 1
+    waits.append(time.monotonic() - started)
+
+
+async def load(url: str, seconds: float, rate: float, *, keep: bool) -> dict[str, object]:
+    """Ask `rate` times a second, whether or not answers come, each time on a connection of its own unless `keep`."""
+    tls = ssl.create_default_context()
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    connector = aiohttp.TCPConnector(ssl=tls, limit=200, force_close=not keep)
+    ends: collections.Counter[str] = collections.Counter()
+    waits: list[float] = []
+    async with (
+        aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=20)) as session,
+        asyncio.TaskGroup() as asking,
+    ):
+        started = time.monotonic()
+        for number in range(int(seconds * rate)):
+            await asyncio.sleep(max(0.0, started + number / rate - time.monotonic()))
+            asking.create_task(_ask(session, url, ends, waits))
+    return {"ends": ends, "asked": len(waits), "longest": round(max(waits), 3)}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("url")
+    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--rate", type=float, default=100)
+    parser.add_argument("--keep", action="store_true", help="keep connections open")
+    given = parser.parse_args()
+    print(json.dumps(asyncio.run(load(given.url, given.seconds, given.rate, keep=given.keep))))
