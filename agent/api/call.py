@@ -77,7 +77,7 @@ class Call:
         if value == "*":
             return None
         bare = value.removeprefix("W/").strip('"')
-        if not bare.isascii() or not bare.isdigit():
+        if not bare.isascii() or not bare.isdigit() or len(bare) > 18:  # more does not fit a revision
             raise Malformed('If-Match is not an ETag that this agent gave: send one like "42", or *')
         return int(bare)
 
@@ -113,6 +113,8 @@ async def read_body(request: web.BaseRequest, limit: int) -> bytes:
         raise Malformed(f"the body did not arrive within {BODY_TIMEOUT} s") from err
     except (web.RequestPayloadError, ValueError) as err:
         raise Malformed("the body's transfer encoding is broken") from err
+    except ConnectionError as err:
+        raise Malformed("the client was gone before its body had arrived") from err
     return b"".join(parts)
 
 

@@ -18,7 +18,8 @@ class Exclusive:
     def doing(self, work: str) -> Iterator[None]:
         """Do `work` (a phrase such as "restore a backup") alone; raises Conflict, code `busy`, when it cannot."""
         if self._under_way is not None:
-            raise Conflict(f"cannot {work}: something else was asked to {self._under_way} just now", code="busy")
+            reason = f"cannot {work}: another request, to {self._under_way}, is under way; try again when it is done"
+            raise Conflict(reason, code="busy")
         self._under_way = work
         try:
             yield

@@ -1,0 +1,173 @@
+"""The whole agent, as it is composed, under bad input: never a 500, never a hang, never a word too much."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent.api.call import Route
+from agent.api.routes import ROUTES
+from tests.support.hostile import RAW, exchange, faults, request, requests
+
+ROOT = Path(__file__).parents[2]
+PARALLEL = 8
+"""Connections at a time."""
+
+
+@dataclass(frozen=True)
+class Agent:
+    """A running agent and what it has said so far."""
+
+    process: subprocess.Popen[bytes]
+    place: Path
+
+    @property
+    def socket(self) -> Path:
+        """Where it listens."""
+        return self.place / "s"
+
+    @property
+    def log(self) -> str:
+        """Its log."""
+        return (self.place / "log").read_text()
+
+    def memory(self) -> int:
+        """Its resident bytes."""
+        return int((Path("/proc") / str(self.process.pid) / "statm").read_text().split()[1]) * os.sysconf(
+            "SC_PAGE_SIZE"
+        )
+
+
+@pytest.fixture(scope="module")
+def agent() -> Iterator[Agent]:
+    """The agent with a store and a state directory of its own, and nobody on D-Bus."""
+    place = Path(tempfile.mkdtemp(prefix="hostile-"))
+    (place / "store").mkdir()
+    (place / "state").mkdir(mode=0o700)
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(place / "key")], check=True)
+    (place / "ini").write_text(
+        f"[head]\nuid = {'a' * 32}\n[api]\nlisten = 127.0.0.1:{_free_port()}\nsocket = {place}/s\n"
+        f"[auth]\nssh_key = {place}/key\n[files]\nroot = {place}/store\n[database]\npath = {place}/state/agent.db\n"
+        f"[state]\ndirectory = {place}/state\n[log]\nlevel = info\nformat = console\n"
+    )
+    environment = {"PATH": os.environ["PATH"], "DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={place}/nobody"}
+    with (place / "log").open("wb") as log:
+        command = [sys.executable, "-m", "agent", "--config", str(place / "ini")]
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+    made = Agent(process, place)
+    try:
+        _wait_until_it_answers(made)
+        yield made
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(30)
+        finally:
+            process.kill()
+            process.wait()
+            shutil.rmtree(place)
+
+
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def _wait_until_it_answers(agent: Agent) -> None:
+    deadline = time.monotonic() + 40
+    while time.monotonic() < deadline:
+        assert agent.process.poll() is None, agent.log
+        with socket.socket(socket.AF_UNIX) as sock:
+            if sock.connect_ex(str(agent.socket)) == 0:
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"the agent does not listen: {agent.log}")
+
+
+def fields(route: Route) -> Sequence[str]:
+    """The fields of the body that a route takes, where its shape says them."""
+    if route.body is None or not issubclass(route.body, msgspec.Struct):
+        return ()
+    return [info.encode_name for info in msgspec.structs.fields(route.body)]
+
+
+async def storm(agent: Agent, data: Sequence[bytes]) -> list[str]:
+    """Send everything, a few at a time; what was wrong with the answers."""
+    found: list[str] = []
+    pending = iter(data)
+
+    async def sender() -> None:
+        for sent in pending:
+            try:
+                reply = await exchange(agent.socket, sent)
+            except Exception as err:  # noqa: BLE001 - whatever it is, the test names the request that it happened to
+                found.append(f"{err!r}: {sent[:150]!r}")
+            else:
+                found.extend(faults(sent, reply, [str(agent.place)]))
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(PARALLEL):
+            group.create_task(sender())
+    return found
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+async def test_every_route_answers_bad_input_in_the_envelope(agent: Agent, route: Route) -> None:
+    found = await storm(agent, list(requests(route, fields(route))))
+    assert not found, "\n".join(found[:10])
+
+
+async def test_what_is_hardly_http_is_answered_in_the_envelope(agent: Agent) -> None:
+    found = await storm(agent, RAW)
+    assert not found, "\n".join(found)
+
+
+async def test_senders_that_never_finish_keep_nobody_waiting(agent: Agent) -> None:
+    whole = request("POST", "/database/clean", [("Content-Type", "application/json")], b"{}" * 1000)
+    writers = []
+    for cut in (1, 20, len(whole) - 1500, len(whole) - 1) * 50:
+        _, writer = await asyncio.open_unix_connection(str(agent.socket))
+        writer.write(whole[:cut])
+        await writer.drain()
+        writers.append(writer)
+    try:
+        reply = await asyncio.wait_for(exchange(agent.socket, request("GET", "/healthz")), 2)
+        assert reply.status == 200
+    finally:
+        for writer in writers:
+            writer.close()
+
+
+async def test_clients_that_vanish_in_the_middle_leave_no_trace(agent: Agent) -> None:
+    for data in (request("POST", "/database/clean", (), b"{}")[:-1], request("GET", "/openapi.json"), b"G"):
+        for _ in range(20):
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.connect(str(agent.socket))
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                sock.sendall(data)
+    assert (await exchange(agent.socket, request("GET", "/healthz"))).status == 200
+
+
+async def test_after_all_that_it_is_alive_small_and_met_no_bug(agent: Agent) -> None:
+    for _ in range(3):
+        assert not await storm(agent, [request("GET", "/openapi.json")] * 100)
+    assert (await exchange(agent.socket, request("GET", "/healthz"))).status == 200
+    assert agent.memory() < 150 * 2**20
+    assert agent.process.poll() is None
+    for sign in ("Traceback", "met a bug", "never retrieved", "never awaited"):
+        assert sign not in agent.log, agent.log[max(0, agent.log.index(sign) - 2000) :][:6000]
