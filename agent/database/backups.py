@@ -18,6 +18,7 @@ from msgspec import Struct
 from agent.config import Live
 from agent.database.exclusive import Exclusive
 from agent.errors import AgentError, NotFound, Unavailable
+from agent.model import rfc3339
 from agent.ports import Clock, StoreEngine
 
 log = structlog.get_logger()
@@ -158,7 +159,7 @@ class Backups:
             os.fsync(directory)
         finally:
             os.close(directory)
-        return Backup(target.name, target.stat().st_size, _rfc3339(at))
+        return Backup(target.name, target.stat().st_size, rfc3339(at))
 
     def _scan(self) -> list[Backup]:
         return sorted(self._found(), key=lambda backup: backup.name, reverse=True)
@@ -182,8 +183,4 @@ def _made(name: str) -> str | None:
         made = datetime.strptime(name, f"{_STAMP}.db").replace(tzinfo=UTC)
     except ValueError:
         return None
-    return _rfc3339(made)
-
-
-def _rfc3339(at: datetime) -> str:
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return rfc3339(made)

@@ -106,12 +106,12 @@ class Cleaner:
         return Cleaned(plan.plan, plan.actions, plan.findings, plan.totals, performed, skipped, backup)
 
     async def _survey(self) -> tuple[Plan, dict[tuple[str, str], Leftover]]:
-        config = self._live.config.database
+        config, self_uid = self._live.config.database, self._live.config.head.uid
         leftovers, findings = await self._look_at_files()
         seen = Seen(
             now=self._clock.now(),
+            self_uid=self_uid,
             tombstones=await self._store.records(Kind.TOMBSTONE),
-            heads={record.uid: record for record in await self._store.records(Kind.HEAD)},
             leftovers=leftovers,
             backups=await self._backups.listing(),
             reclaimable=await self._engine.reclaimable(),
@@ -156,8 +156,8 @@ class Cleaner:
         record = await self._store.get(Kind.TOMBSTONE, uid)
         if record is None:
             raise Conflict(_GONE)
-        head = await self._store.get(Kind.HEAD, uid)
-        if why_forget(record, head, self._clock.now(), self._live.config.database.tombstone_ttl) is None:
+        config = self._live.config
+        if why_forget(record, config.head.uid, self._clock.now(), config.database.tombstone_ttl) is None:
             raise Conflict("is needed again")
         await self._store.commit(Delete(Kind.TOMBSTONE, uid, expect=record.revision))
         log.info("Tombstone forgotten", head=uid)

@@ -11,7 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from agent.database.backups import Backup, surplus
-from agent.model import CleanAction, Head, Record, Tombstone
+from agent.model import CleanAction, Record, Tombstone
 from agent.ports import Leftover
 
 
@@ -30,8 +30,8 @@ class Seen:
     """Everything a plan is decided from; `tombstone_ttl` in seconds, `backups_kept` a count."""
 
     now: datetime
+    self_uid: str
     tombstones: Sequence[Record]
-    heads: Mapping[str, Record]
     leftovers: Sequence[Leftover]
     backups: Sequence[Backup]
     reclaimable: Mapping[str, int]
@@ -56,27 +56,26 @@ def digest(actions: Sequence[CleanAction]) -> str:
     return hashlib.sha256(b"\n".join(lines)).hexdigest()[:32]
 
 
-def why_forget(record: Record, head: Record | None, now: datetime, ttl: float) -> str | None:
-    """Why a tombstone is not needed any more, None while it is; `ttl` in seconds.
+def why_forget(record: Record, self_uid: str, now: datetime, ttl: float) -> str | None:
+    """Why a tombstone, all that is kept of a head that is gone, is not needed any more; None while it is.
 
-    One that cannot be read is kept: it may be all that keeps a removed head out.
+    `ttl` in seconds. This head's own is kept, for without it this head would come back by itself; so is one that
+    cannot be read, for it may be all that keeps a removed head out.
     """
+    if record.uid == self_uid:
+        return None
     try:
-        tombstone = msgspec.convert(record.body, Tombstone)
-        at = datetime.fromisoformat(tombstone.at)
-        current = msgspec.convert(head.body, Head) if head else None
+        at = datetime.fromisoformat(msgspec.convert(record.body, Tombstone).at)
     except (msgspec.ValidationError, ValueError):
         return None
-    if current and current.generation > tombstone.generation:
-        return "the head is in the cluster again"
     if at.tzinfo is not None and now - at > timedelta(seconds=ttl):
-        return f"the head was gone for longer than {ttl / 86400:g} days (database.tombstone_ttl)"
+        return f"the head has been gone for longer than {ttl / 86400:g} days (database.tombstone_ttl)"
     return None
 
 
 def _tombstones(seen: Seen) -> Iterator[CleanAction]:
     for record in seen.tombstones:
-        if reason := why_forget(record, seen.heads.get(record.uid), seen.now, seen.tombstone_ttl):
+        if reason := why_forget(record, seen.self_uid, seen.now, seen.tombstone_ttl):
             yield CleanAction("forget", What.TOMBSTONE, record.uid, reason)
 
 
