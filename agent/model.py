@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -135,3 +136,8 @@ class Finding(Struct, frozen=True):
     field: str
     target: str
     reason: str
+
+
+def rfc3339(moment: datetime) -> str:
+    """An aware moment as it is on the wire: RFC 3339, UTC, milliseconds."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from agent.config import Live
 from agent.database.backups import Backups
 from agent.database.cleaning import Cleaner
 from agent.database.membership import Membership
+from agent.heads.directory import HeadDirectory
 from agent.heads.identity import Identity
 from agent.heads.members import Members
 from agent.heads.tokens import TokenMaker
 from agent.loops import Loops
+from agent.model import Kind
 from agent.ports import Dependency
+from agent.records import Records
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,9 @@ class Rooms:
     """What GET /readyz asks: D-Bus, the database, the file store."""
     openapi: Callable[[], bytes]
     """GET /openapi.json's bytes, made once."""
+    heads: HeadDirectory
+    objects: Mapping[Kind, Records]
+    """The standard verbs for images, boot configurations and repositories."""
     cleaner: Cleaner
     backups: Backups
     membership: Membership

@@ -2,10 +2,50 @@
 
 from __future__ import annotations
 
-from agent.api import database, health, openapi, peers, tokens
+from agent.api import database, heads, health, objects, openapi, peers, tokens
 from agent.api.call import Access, Route
+from agent.files.objects import BOOTCONFIGS, IMAGES, REPOS
+from agent.heads.record import HEADS, HeadNew
 
 ROUTES: tuple[Route, ...] = (
+    # Heads
+    Route("GET", "/heads", heads.list_heads, Access.TOKEN, "List the heads, by uid, with their states", "HeadsRead"),
+    Route("POST", "/heads", heads.create_head, Access.TOKEN, "Register a head", "HeadsWrite", body=HeadNew),
+    Route("GET", "/heads/meta", heads.describe_heads, Access.TOKEN, "The fields of a head", "HeadsRead"),
+    Route("GET", "/heads/down", heads.list_down, Access.TOKEN, "List the heads that are down", "HeadsRead"),
+    Route(
+        "DELETE",
+        "/heads/down",
+        heads.delete_down,
+        Access.TOKEN,
+        "Remove the heads that are down from the cluster",
+        "HeadsWrite",
+        switches=("dry_run",),
+    ),
+    Route("GET", "/head/{uid}", heads.read_head, Access.TOKEN, "Read a head; `self` is this one", "HeadsRead"),
+    Route(
+        "PATCH",
+        "/head/{uid}",
+        heads.patch_head,
+        Access.TOKEN,
+        "Change some fields of a head",
+        "HeadsWrite",
+        body=HEADS.partial,
+    ),
+    Route(
+        "PUT",
+        "/head/{uid}",
+        heads.replace_head,
+        Access.TOKEN,
+        "Change all fields of a head",
+        "HeadsWrite",
+        body=HEADS.shape,
+    ),
+    Route("DELETE", "/head/{uid}", heads.delete_head, Access.TOKEN, "Remove another head, up or down", "HeadsWrite"),
+    # Objects
+    *objects.routes(IMAGES, "/images", "/image", "Images"),
+    *objects.routes(BOOTCONFIGS, "/bootconfigs", "/bootconfig", "BootConfigs"),
+    *objects.routes(REPOS, "/repos", "/repo", "Repos"),
     # Database
     Route(
         "GET",

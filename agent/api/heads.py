@@ -1,0 +1,82 @@
+"""The heads' records: the standard verbs, and the heads that are down."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent.api.call import Answer, Call
+from agent.heads.liveness import Outlook, State
+from agent.heads.record import HEADS, warnings
+from agent.model import Record
+
+
+async def list_heads(call: Call) -> Answer:
+    """GET /heads: every head by uid, with its state."""
+    heads = call.rooms.heads
+    return Answer(await heads.all(), meta={"self": heads.self_uid, **_outlook(heads.outlook())})
+
+
+async def create_head(call: Call) -> Answer:
+    """POST /heads: register a head by hand."""
+    record = await call.rooms.heads.register(await call.body())
+    headers = {**_etag(record), "Location": f"/api/v1/head/{record.uid}"}
+    return Answer(record.uid, status=201, meta=_caveats(record), headers=headers)
+
+
+async def read_head(call: Call) -> Answer:
+    """GET /head/<uid>: the one record; `self` names this head."""
+    return _single(call, await call.rooms.heads.get(call.param("uid")))
+
+
+async def patch_head(call: Call) -> Answer:
+    """PATCH /head/<uid>: change some fields; null takes one back to its default."""
+    return _single(call, await call.rooms.heads.patch(call.param("uid"), await call.body(), call.if_match))
+
+
+async def replace_head(call: Call) -> Answer:
+    """PUT /head/<uid>: change all fields that can be set."""
+    return _single(call, await call.rooms.heads.replace(call.param("uid"), await call.body(), call.if_match))
+
+
+async def delete_head(call: Call) -> Answer:
+    """DELETE /head/<uid>: take a head out of the cluster, be it up or down."""
+    return Answer((await call.rooms.heads.remove(call.param("uid"), call.if_match)).uid)
+
+
+async def describe_heads(call: Call) -> Answer:
+    """GET /heads/meta: the fields, their types, which are required."""
+    return Answer(HEADS.described())
+
+
+async def list_down(call: Call) -> Answer:
+    """GET /heads/down: the heads that are down, and on whose word."""
+    heads = call.rooms.heads
+    return Answer(heads.down(), meta=_outlook(heads.outlook()))
+
+
+async def delete_down(call: Call) -> Answer:
+    """DELETE /heads/down: remove them, and tell which others stay and why."""
+    heads = call.rooms.heads
+    dry_run = call.flag("dry_run")
+    removed, kept = await heads.remove_down(dry_run=dry_run)
+    return Answer(removed, beside={"kept": kept}, meta={"dry_run": dry_run, **_outlook(heads.outlook())})
+
+
+def _single(call: Call, record: Record) -> Answer:
+    heads = call.rooms.heads
+    data = {record.uid: heads.view(record)}
+    return Answer(data, beside={"self": heads.self_uid}, meta=_caveats(record), headers=_etag(record))
+
+
+def _etag(record: Record) -> dict[str, str]:
+    return {"ETag": f'"{record.revision}"'}
+
+
+def _caveats(record: Record) -> dict[str, Any] | None:
+    found = warnings(record.body)
+    return {"warnings": found} if found else None
+
+
+def _outlook(outlook: Outlook) -> dict[str, Any]:
+    unknown = [uid for uid, condition in outlook.conditions.items() if condition.state is State.UNKNOWN]
+    return {"standing": outlook.standing, "verdict": outlook.verdict, "unknown": unknown}

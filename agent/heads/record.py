@@ -1,0 +1,103 @@
+"""A head's record: which fields it has and how they must be."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from msgspec import Meta, Struct
+
+from agent.heads.keys import check_ca_pem, check_ssh_public
+from agent.heads.trust import normalise
+from agent.model import UID_PATTERN, Kind
+from agent.records import Spec
+
+KEYS = ("ssh_public", "ca_pem", "key_sha256")
+"""The fields that decide whom the cluster trusts: a change of one is audited apart."""
+
+_URL = "must be a URL such as https://10.0.0.1:52390"
+_SHA256 = re.compile("[0-9a-f]{64}")
+
+
+class HeadFields(Struct):
+    """What a client may set of a head's record."""
+
+    ssh_public: Annotated[str, Meta(max_length=16384, description="OpenSSH public key; checks this head's tokens")]
+    description: Annotated[str, Meta(max_length=65536)] = ""
+    ca_pem: Annotated[
+        Annotated[str, Meta(max_length=262144)] | None,
+        Meta(description="PEM certificates of the CAs, one of which issued this head's certificate directly"),
+    ] = None
+    addresses: Annotated[
+        tuple[str, ...],
+        Meta(max_length=64, description="IP addresses; by them a head without ca_pem is recognised"),
+    ] = ()
+    key_sha256: Annotated[
+        str | None, Meta(description="SHA-256, in hex, of the SubjectPublicKeyInfo of this head's certificate")
+    ] = None
+    url: Annotated[str | None, Meta(description="Where this head's agent answers")] = None
+    peer_url: Annotated[str | None, Meta(description="Where this head's database engine talks to its peers")] = None
+
+
+class HeadNew(HeadFields, kw_only=True):
+    """What a client sends to register a head."""
+
+    uid: Annotated[str, Meta(pattern=UID_PATTERN)]
+
+
+def _addresses(given: tuple[str, ...]) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    for text in given:
+        address = normalise(text)
+        if address is None:
+            raise ValueError(f"{text[:60]!r} is not an IP address; names are not accepted, they prove nothing")
+        found[address] = None
+    return tuple(found)
+
+
+def _key_sha256(text: str) -> str:
+    if not _SHA256.fullmatch(text.lower()):
+        raise ValueError("must be 64 hexadecimal digits")
+    return text.lower()
+
+
+def _url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError as err:
+        raise ValueError(_URL) from err
+    if not sound or not text.isprintable() or " " in text or len(text) > 2048:
+        raise ValueError(_URL)
+    if "@" in parts.netloc:
+        raise ValueError("must not carry a user or a password: every head can read this record")
+    return text
+
+
+HEADS = Spec(
+    Kind.HEAD,
+    "a head",
+    HeadFields,
+    uid_required=True,
+    kept={"joined": None, "generation": 1, "version": None},
+    told=("state", "last_seen", "since", "heard_by"),
+    checks={
+        "ssh_public": check_ssh_public,
+        "ca_pem": check_ca_pem,
+        "addresses": _addresses,
+        "key_sha256": _key_sha256,
+        "url": _url,
+        "peer_url": _url,
+    },
+)
+"""Heads, for the one mechanism of all records."""
+
+
+def warnings(body: dict[str, object]) -> list[str]:
+    """What an operator should know of a head's record that is allowed all the same."""
+    if body.get("ca_pem"):
+        return []
+    if body.get("addresses"):
+        return ["this head is recognised by its address alone, which all users of that head share: give it a ca_pem"]
+    return ["this head cannot be recognised: it has neither ca_pem nor addresses, so routes for heads refuse it"]

@@ -1,0 +1,135 @@
+"""Who is in the cluster: the snapshot that access is decided from, and this head's own place in it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TypeVar
+from uuid import uuid4
+
+import msgspec
+import structlog
+
+from agent.errors import Conflict, Unavailable
+from agent.heads import audit
+from agent.heads.members import Members
+from agent.heads.record import HEADS
+from agent.model import Head, Kind, Record, Tombstone, rfc3339
+from agent.ports import ABSENT, Clock, Put, Store
+from agent.records import put, until_settled
+
+log = structlog.get_logger()
+
+T = TypeVar("T", Head, Tombstone)
+
+_CLUSTER = "cluster"
+"""The key of the one record that holds the cluster's id."""
+_SHAPING = frozenset({Kind.HEAD, Kind.TOMBSTONE, Kind.CLUSTER})
+_OPERATORS = ("description", "joined", "generation")
+"""Fields of this head's own record that its start leaves as they are."""
+
+
+class HeadRegistry:
+    """The members, read anew whenever `reconcile` runs: a loop's work, woken by `changed`."""
+
+    def __init__(self, store: Store, self_uid: str, clock: Clock) -> None:
+        self.self_uid = self_uid
+        self.changed = asyncio.Event()
+        self._store = store
+        self._clock = clock
+        self._loading = asyncio.Lock()
+        self._revision = 0
+        self._members: Members | None = None
+        self._failure = Unavailable("the heads have not been read from the database yet")
+        self._own: Head | None = None
+        self._own_is_settled = False
+        store.on_change(self._on_change)
+
+    @property
+    def members(self) -> Members:
+        """Who is in the cluster now; raises Unavailable while that cannot be known."""
+        if self._members is None:
+            raise self._failure
+        return self._members
+
+    async def load(self) -> None:
+        """Read the snapshot anew; raises Unavailable, and until it succeeds again there is none."""
+        async with self._loading:  # one after the other: an older reading must not replace a newer one
+            try:
+                heads = await self._store.records(Kind.HEAD)
+                tombstones = await self._store.records(Kind.TOMBSTONE)
+                cluster = await self.ensure_cluster()
+            except Unavailable as err:
+                self._members, self._failure = None, err
+                raise
+            self._take(cluster, _typed(heads, Head), _typed(tombstones, Tombstone))
+
+    async def reconcile(self) -> None:
+        """Have the cluster's id, this head's own record and the snapshot be as they must; raises Unavailable."""
+        await self.load()
+        if self._own is None or (self._own_is_settled and self.self_uid in self.members.heads):
+            return
+        tombstone = self.members.tombstones.get(self.self_uid)
+        if tombstone is None:
+            await until_settled(self._write_own)
+            await self.load()
+        elif not self._own_is_settled:
+            advice = "it does not come back by itself: have it join again"
+            log.error("Head no longer in its cluster", head=self.self_uid, how=tombstone.departure, advice=advice)
+        self._own_is_settled = True
+
+    async def ensure_cluster(self) -> str:
+        """The cluster's id, made where there is none: at the first head's first start. Raises Unavailable."""
+        record = await self._store.get(Kind.CLUSTER, _CLUSTER)
+        if record is not None:
+            return str(record.body["id"])
+        made = {"id": uuid4().hex, "made": rfc3339(self._clock.now())}
+        try:
+            await self._store.commit(Put(Kind.CLUSTER, _CLUSTER, made, expect=ABSENT))
+        except Conflict:
+            return await self.ensure_cluster()
+        log.info("Cluster begun", cluster=made["id"])
+        return made["id"]
+
+    async def ensure_self(self, head: Head) -> None:
+        """Have this head's own record say what `head` says, now and whenever the record should get lost.
+
+        What operators and the cluster keep there (description, joined, generation) stays. Raises Unavailable:
+        then a later `reconcile` does it.
+        """
+        self._own, self._own_is_settled = head, False
+        await self.reconcile()
+
+    def _on_change(self, kinds: frozenset[Kind]) -> None:
+        if kinds & _SHAPING:
+            self.changed.set()
+
+    def _take(self, cluster: str, heads: dict[str, Head], tombstones: dict[str, Tombstone]) -> None:
+        old = self._members
+        if old is None or (old.cluster, old.heads, old.tombstones) != (cluster, heads, tombstones):
+            self._revision += 1
+            self._members = Members(cluster, self.self_uid, heads, tombstones, self._revision)
+
+    async def _write_own(self) -> None:
+        own = msgspec.to_builtins(self._own)
+        record = await self._store.get(Kind.HEAD, self.self_uid)
+        if record is None:
+            body = {**own, "joined": rfc3339(self._clock.now())}
+            write = put(HEADS, self.self_uid, body, ABSENT)
+        else:
+            body = {**record.body, **{name: value for name, value in own.items() if name not in _OPERATORS}}
+            write = put(HEADS, self.self_uid, body, record.revision)
+            if body == record.body:
+                return
+        written = Record(Kind.HEAD, self.self_uid, await self._store.commit(write), body)
+        audit.changed(record, written) if record else audit.registered(written)
+
+
+def _typed(records: list[Record], shape: type[T]) -> dict[str, T]:
+    """The records as Structs; one that cannot be read is no member, so that nobody is let in by it."""
+    found = {}
+    for record in records:
+        try:
+            found[record.uid] = msgspec.convert(record.body, shape)
+        except msgspec.ValidationError as err:
+            log.error("Record unreadable", kind=record.kind, uid=record.uid, reason=str(err))
+    return found
