@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from agent.config import Auth
 from agent.errors import Unavailable
+from agent.heads.keys import check_ssh_public
 
-MIN_RSA_BITS = 2048
 CREDENTIAL = "ssh_host_key"
 """The systemd credential that wins over auth.ssh_key."""
 
@@ -27,12 +27,11 @@ PublicKey = ed25519.Ed25519PublicKey | rsa.RSAPublicKey | ec.EllipticCurvePublic
 PrivateKey = ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
-_TYPES = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
-_GOOD = f"use an ed25519, ECDSA or RSA key of at least {MIN_RSA_BITS} bits"
+_GOOD = "use an ed25519, ECDSA or RSA key"
 
 
 class UnusableKey(Exception):
-    """A key that cannot sign or check tokens; the text says why and what can."""
+    """A key that cannot sign or check tokens; the text completes "the key ..." with the reason and what can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,31 +53,20 @@ class SigningKey:
 
 def token_key(ssh_public: str) -> TokenKey:
     """The key in a head's `ssh_public`; raises UnusableKey. The type decides the algorithm, never the token."""
-    words = ssh_public.split()
-    if not words or words[0] not in _TYPES:
-        kind = words[0][:40] if words else "nothing"
-        raise UnusableKey(f"it is {kind}, which cannot check tokens: {_GOOD}")
     try:
-        key = load_ssh_public_key(" ".join(words[:2]).encode())
-    except (ValueError, UnsupportedAlgorithm) as err:
-        raise UnusableKey(f"it is not a readable OpenSSH public key: {_GOOD}") from err
-    if not isinstance(key, PublicKey):
-        raise UnusableKey(f"it cannot check tokens: {_GOOD}")
-    return TokenKey(key, _algorithm(key))
-
-
-def _algorithm(key: PublicKey) -> str:
+        words = check_ssh_public(ssh_public).split()
+    except ValueError as err:
+        raise UnusableKey(str(err)) from err
+    key = load_ssh_public_key(" ".join(words[:2]).encode())
     match key:
         case ed25519.Ed25519PublicKey():
-            return "EdDSA"
+            return TokenKey(key, "EdDSA")
         case rsa.RSAPublicKey():
-            if key.key_size < MIN_RSA_BITS:
-                raise UnusableKey(f"it is an RSA key of {key.key_size} bits, which is too weak: {_GOOD}")
-            return "RS256"
+            return TokenKey(key, "RS256")
         case ec.EllipticCurvePublicKey():
-            if key.curve.name not in _CURVES:
-                raise UnusableKey(f"it is an ECDSA key on {key.curve.name}, which tokens cannot use: {_GOOD}")
-            return _CURVES[key.curve.name]
+            return TokenKey(key, _CURVES[key.curve.name])
+        case _:
+            raise UnusableKey(f"is of a type that cannot check tokens: {_GOOD}")
 
 
 def key_file(auth: Auth, environ: Mapping[str, str]) -> Path:
@@ -100,11 +88,18 @@ def signing_key(path: Path) -> SigningKey:
         raise Unavailable(f"cannot sign tokens: {path} cannot be read: {err.strerror}", code="ssh-key") from err
     try:
         key = _private(raw)
-        algorithm = _algorithm(key.public_key())
+        public = _public_line(key)
+        algorithm = token_key(public).algorithm
     except UnusableKey as err:
-        raise Unavailable(f"cannot sign tokens with the SSH key of auth.ssh_key: {err}", code="ssh-key") from err
-    public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode("ascii")
+        raise Unavailable(f"cannot sign tokens: the SSH key of auth.ssh_key {err}", code="ssh-key") from err
     return SigningKey(key, algorithm, public)
+
+
+def _public_line(key: PrivateKey) -> str:
+    try:
+        return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode("ascii")
+    except ValueError as err:
+        raise UnusableKey(f"is on a curve that SSH does not know: {_GOOD}") from err
 
 
 def _private(raw: bytes) -> PrivateKey:
@@ -115,11 +110,11 @@ def _private(raw: bytes) -> PrivateKey:
         else:
             key = load_pem_private_key(raw, password=None)
     except TypeError as err:
-        raise UnusableKey("it is encrypted, and the agent has no passphrase: use a key without one") from err
+        raise UnusableKey("is encrypted, and the agent has no passphrase: use a key without one") from err
     except UnsupportedAlgorithm as err:
-        raise UnusableKey(f"its type cannot sign tokens: {_GOOD}") from err
+        raise UnusableKey(f"is of a type that cannot sign tokens: {_GOOD}") from err
     except ValueError as err:
-        raise UnusableKey(f"it is no private key, or is damaged or missing: {_GOOD}") from err
+        raise UnusableKey(f"is no private key, or is damaged or missing: {_GOOD}") from err
     if not isinstance(key, PrivateKey):
-        raise UnusableKey(f"its type (DSA or other) cannot sign tokens: {_GOOD}")
+        raise UnusableKey(f"is of a type (DSA or other) that cannot sign tokens: {_GOOD}")
     return key

@@ -69,8 +69,9 @@ def server_context(identity: Identity, ca_pems: Iterable[str]) -> ssl.SSLContext
     context.verify_mode = ssl.CERT_OPTIONAL
     # Any CA of a record is an anchor, whether or not it signed itself: the trust rules ask for the direct issuer.
     context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
-    # Every connection proves its certificate anew: a resumed session would carry one that was proved long ago.
-    context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    # No sessions in memory: TLS 1.3 resumes none, TLS 1.2 only by tickets that the client keeps. A resumed session
+    # carries the certificate that was proved when it began, and is judged by it on every request like any other.
     context.num_tickets = 0
     try:
         context.load_cert_chain(identity.certificate)

@@ -102,7 +102,7 @@ def _prove(token: str, members: Members) -> tuple[Claims, str]:
     try:
         public = token_key(ssh_public)
     except UnusableKey as err:
-        raise Unauthenticated(f"the issuing head's ssh_public cannot check tokens: {err}") from err
+        raise Unauthenticated(f"the ssh_public of the token's issuer {err}") from err
     if header.get("alg") != public.algorithm or "crit" in header or "b64" in header:
         raise Unauthenticated(f"the token is not signed as its issuer's key demands (plain {public.algorithm})")
     try:

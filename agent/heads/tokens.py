@@ -28,8 +28,8 @@ MAX_BYTES = 8192
 """A longer token is not even looked at."""
 LEEWAY = timedelta(seconds=60)
 """How far the clocks of two heads may be apart."""
-SUBJECT_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9 ._@+:/=-]{0,127}$"
-"""A subject is one line in the audit, so it is plain text."""
+SUBJECT_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9 ._@+:/=-]{0,127}$(?!\n)"
+"""A subject stands in the audit, so it is plain text on one line ($ alone would let a last line break pass)."""
 
 _UID = re.compile(UID_PATTERN)
 _SUBJECT = re.compile(SUBJECT_PATTERN)

@@ -71,8 +71,12 @@ def test_keys_that_cannot_sign_are_told_apart(tmp_path: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", str(tmp_path / "locked")], check=True)
     assert "is encrypted" in why(tmp_path / "locked")
     assert "is encrypted" in why(pair("rsa2048").write(tmp_path / "locked-pem", passphrase=b"secret", pem=True))
-    assert "1024 bits, which is too weak" in why(pair("rsa1024").write(tmp_path / "weak"))
-    assert "cannot sign tokens" in why(pair("dsa").write(tmp_path / "dsa", pem=True))
+    assert "1024 bits: at least 2048" in why(pair("rsa1024").write(tmp_path / "weak"))
+    subprocess.run(
+        ["openssl", "ecparam", "-name", "secp256k1", "-genkey", "-noout", "-out", str(tmp_path / "curve")], check=True
+    )
+    assert "a curve that SSH does not know" in why(tmp_path / "curve")
+    assert "DSA or other" in why(pair("dsa").write(tmp_path / "dsa", pem=True))
 
 
 async def test_a_key_that_is_not_the_one_in_the_record_makes_no_tokens(tmp_path: Path) -> None:

@@ -236,4 +236,4 @@ def test_more_tokens_than_are_remembered_are_still_good() -> None:
     ],
 )
 def test_a_record_whose_key_cannot_check_tokens_refuses_them(ssh_public: str) -> None:
-    assert "cannot check tokens" in refusal(_good(), members(me=head(ssh_public=ssh_public)))
+    assert "ssh_public of the token's issuer" in refusal(_good(), members(me=head(ssh_public=ssh_public)))
