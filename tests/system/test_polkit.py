@@ -1,0 +1,79 @@
+"""What the agent's user may do to systemd: its services by name and verb, and nothing that leads to root."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.heads import Head
+
+OURS, OTHER = "clusterware-sample", "other-sample"
+_UNIT = "[Service]\nExecStart=/bin/sleep infinity\nExecReload=/bin/true\n[Install]\nWantedBy=multi-user.target\n"
+
+
+@pytest.fixture
+def sampled(head: Head) -> Iterator[Head]:
+    for name in (OURS, OTHER):
+        head.write(f"/etc/systemd/system/{name}.service", _UNIT)
+    head.systemctl("daemon-reload")
+    head.systemctl("start", OURS, OTHER)
+    yield head
+    head.systemctl("disable", "--now", OURS, OTHER)
+    for name in (OURS, OTHER):
+        head.path(f"/etc/systemd/system/{name}.service").unlink()
+    head.systemctl("daemon-reload")
+
+
+def _as_agent(head: Head, *words: str) -> int:
+    user = ("setpriv", "--reuid=clusterware-agent", "--regid=clusterware-agent", "--clear-groups")
+    return head.run(*user, words[0], "--no-ask-password", *words[1:], check=False).returncode
+
+
+@pytest.mark.parametrize("verb", ["stop", "start", "restart", "reload", "reset-failed"])
+def test_it_may_act_on_the_supervised(sampled: Head, verb: str) -> None:
+    assert _as_agent(sampled, "systemctl", verb, OURS) == 0
+
+
+@pytest.mark.parametrize("verb", ["start", "stop", "restart", "reload", "reset-failed", "kill"])
+def test_it_may_not_act_on_others(sampled: Head, verb: str) -> None:
+    assert _as_agent(sampled, "systemctl", verb, OTHER) != 0
+    assert sampled.systemctl("is-active", OTHER) == "active"
+
+
+def test_it_enables_and_disables_through_roots_one_shots(sampled: Head) -> None:
+    assert _as_agent(sampled, "systemctl", "start", f"clusterware-head-agent-enable@{OURS}") == 0
+    assert sampled.systemctl("is-enabled", OURS) == "enabled"
+    assert _as_agent(sampled, "systemctl", "start", f"clusterware-head-agent-disable@{OURS}") == 0
+    assert sampled.systemctl("is-enabled", OURS, check=False) == "disabled"
+
+
+@pytest.mark.parametrize(
+    "instance",
+    [OTHER, "--now", "clusterware-head-agent", "clusterware-head-agent-enable@clusterware-sample", "x.socket"],
+)
+def test_the_one_shots_are_for_the_supervised_only(sampled: Head, instance: str) -> None:
+    for word in ("enable", "disable"):
+        assert _as_agent(sampled, "systemctl", "start", "--", f"clusterware-head-agent-{word}@{instance}.service") != 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("systemctl", "enable", OURS),
+        ("systemctl", "mask", OURS),
+        ("systemctl", "link", "/tmp/x.service"),
+        ("systemctl", "daemon-reload"),
+        ("systemctl", "set-environment", "A=b"),
+        ("systemctl", "set-property", OURS, "CPUWeight=3"),
+        ("systemctl", "kill", OURS),
+        ("systemctl", "stop", "clusterware-head-agent"),
+        ("systemctl", "restart", f"clusterware-head-agent-enable@{OURS}"),
+        ("systemctl", "poweroff"),
+        ("systemd-run", "--unit=clusterware-fresh.service", "/bin/true"),
+        ("systemd-run", f"--unit={OURS}.service", "/bin/true"),
+    ],
+)
+def test_nothing_that_leads_to_root_is_open(sampled: Head, words: tuple[str, ...]) -> None:
+    assert _as_agent(sampled, *words) != 0
+    assert sampled.systemctl("is-active", OURS, "clusterware-head-agent").split() == ["active", "active"]

@@ -1,0 +1,75 @@
+"""The daemon's sandbox, as the kernel sees it and as the agent's user finds it from inside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.heads import Head
+from tests.support.heads.head import UNIT
+
+_CAP_LEASE = 1 << 28
+
+
+def _pid(head: Head) -> str:
+    return head.show(UNIT, "MainPID")
+
+
+def _inside(head: Head, script: str) -> int:
+    """The exit status of a shell as the agent's user in the daemon's mount namespace."""
+    user = ["setpriv", "--reuid=clusterware-agent", "--regid=clusterware-agent", "--clear-groups"]
+    return head.run("nsenter", "-t", _pid(head), "-m", "--", *user, "sh", "-c", script, check=False).returncode
+
+
+@pytest.fixture
+def status(head: Head) -> dict[str, str]:
+    lines = head.path(f"/proc/{_pid(head)}/status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def test_it_has_one_capability_and_can_gain_none(status: dict[str, str]) -> None:
+    for kind in ("CapEff", "CapPrm", "CapBnd", "CapAmb", "CapInh"):
+        assert int(status[kind], 16) == _CAP_LEASE
+    assert status["NoNewPrivs"] == "1"
+    assert status["Seccomp"] == "2"
+
+
+def test_it_is_its_own_user(head: Head, status: dict[str, str]) -> None:
+    uid = head.run("id", "-u", "clusterware-agent").stdout.strip()
+
+    assert uid != "0"
+    assert set(status["Uid"].split()) == {uid}
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/shadow", "/root/x", "/etc/ssh/ssh_host_ed25519_key", "/opt/scyld/clusterware/conf/base.ini"]
+)
+def test_roots_secrets_cannot_be_read(head: Head, path: str) -> None:
+    assert _inside(head, f"cat {path}") != 0
+
+
+@pytest.mark.parametrize("place", ["/etc", "/usr/lib/clusterware-head-agent", "/var", "/opt", "/run", "/boot", "/sys"])
+def test_the_system_cannot_be_written(head: Head, place: str) -> None:
+    assert _inside(head, f"touch {place}/x") != 0
+
+
+@pytest.mark.parametrize("place", ["/srv/store", "/var/lib/clusterware-head-agent"])
+def test_its_own_places_can_be_written(head: Head, place: str) -> None:
+    assert _inside(head, f"touch {place}/.probe && rm {place}/.probe") == 0
+
+
+def test_its_state_is_closed_to_everybody_else(head: Head) -> None:
+    modes = head.run("stat", "-c", "%a %U", "/var/lib/clusterware-head-agent").stdout.split()
+    assert modes == ["700", "clusterware-agent"]
+    open_files = head.run("find", "/var/lib/clusterware-head-agent", "-perm", "/077", "-type", "f").stdout
+    assert open_files == ""
+
+
+def test_no_secret_is_in_its_environment_or_arguments(head: Head) -> None:
+    process = head.path(f"/proc/{_pid(head)}")
+    shown = (process / "environ").read_bytes() + (process / "cmdline").read_bytes()
+
+    key = Path(head.path("/etc/ssh/ssh_host_ed25519_key")).read_bytes().splitlines()[2]
+    assert key not in shown
+    assert b"secret" not in shown
