@@ -7,6 +7,7 @@ whether that head still belongs to the cluster is decided for every request (`he
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 from collections.abc import Callable, Iterable
 
@@ -28,30 +29,33 @@ class ServerTls:
         """Raises Unavailable when this head's certificate cannot be loaded. Blocks for the disk."""
         self._members = members
         self._identity = identity
-        self._seen: tuple[Members | None, Identity] = (None, identity())
-        self._current = server_context(self._seen[1], ())
-        self.context = server_context(self._seen[1], ())
+        self._seen: Members | None = None
+        self._built: tuple[Identity, frozenset[str]] = (identity(), frozenset())
+        self._current = server_context(*self._built)
+        self.context = server_context(*self._built)
         """For the listeners; never used for a handshake itself."""
         self.context.sni_callback = self._put_current
         self.refresh()
 
     def refresh(self) -> None:
-        """Build a new context if the members or this head's certificate changed; keeps the old one if it cannot.
+        """Build a new context if the CAs or this head's certificate changed; keeps the old one if it cannot.
 
-        Every handshake does this too: calling it when something changes only takes the work out of the next one.
+        Every handshake does this too: calling it when something changes only takes the work, some milliseconds,
+        out of the next one.
         """
-        identity = self._identity()
-        try:
-            members: Members | None = self._members()
-        except Unavailable:
-            members = self._seen[0]
-        if members is self._seen[0] and identity is self._seen[1]:
+        identity, (_, ca_pems) = self._identity(), self._built
+        with contextlib.suppress(Unavailable):
+            members = self._members()
+            if members is not self._seen:
+                ca_pems = frozenset(_named_cas(members))
+                self._seen = members
+        if (identity, ca_pems) == self._built:
             return
+        self._built = (identity, ca_pems)
         try:
-            self._current = server_context(identity, _named_cas(members) if members else ())
+            self._current = server_context(identity, ca_pems)
         except AgentError as err:
             log.warning("TLS keeps its former certificates: restart the agent once this is mended", reason=err.reason)
-        self._seen = (members, identity)
 
     def _put_current(self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
         """OpenSSL calls this in every handshake, also when the client names no server."""

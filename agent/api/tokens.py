@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Annotated
 
 import structlog
@@ -13,6 +13,7 @@ from agent.api.call import Answer, Call
 from agent.config.values import duration
 from agent.errors import FieldError, Invalid
 from agent.heads.tokens import PERMISSIONS, SUBJECT_PATTERN
+from agent.model import rfc3339
 
 log = structlog.get_logger()
 
@@ -33,7 +34,7 @@ async def make_token(call: Call) -> Answer:
     permissions = _permissions(asked.permissions)
     issued = await call.rooms.token_maker.make(asked.subject, permissions, _lifespan(asked.lifespan))
     claims = issued.claims
-    expires = _rfc3339(claims.expires)
+    expires = rfc3339(claims.expires)
     log.info(
         "Token issued",
         token_id=claims.token_id,
@@ -67,7 +68,3 @@ def _lifespan(asked: str | float) -> timedelta:
 
 def _invalid(field: str, reason: str) -> Invalid:
     return Invalid(f"{field}: {reason}", fields=[FieldError(field, reason)])
-
-
-def _rfc3339(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

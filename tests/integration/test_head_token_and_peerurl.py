@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -126,6 +129,20 @@ async def test_no_token_is_made_over_tls_without_the_database_or_without_a_key(h
     assert (status, body["code"]) == (503, "ssh-key")
     here.roster.now = Unavailable("the database is damaged")
     assert (await make(here, permissions=["HeadsRead"]))[0] == 503
+
+
+async def test_the_kernel_says_who_is_behind_the_socket(here: Head) -> None:
+    here.directory.chmod(0o711)
+    here.socket.chmod(0o666)
+    answers = {}
+    for uid, route in ((65534, "root"), (65534, "local"), (0, "root")):
+        command = ["curl", "-sS", "--unix-socket", here.socket.name, f"http://head/test/{route}"]
+        process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, cwd=here.directory, user=uid)
+        output, _ = await process.communicate()
+        answers[uid, route] = json.loads(output)
+    assert answers[65534, "root"]["code"] == "root-only"
+    assert answers[65534, "local"]["data"]["uid"] == 65534
+    assert answers[0, "root"]["data"]["uid"] == 0
 
 
 async def test_peerurl_tells_a_joining_head_what_it_needs_and_nothing_secret(here: Head) -> None:
