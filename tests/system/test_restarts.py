@@ -1,0 +1,117 @@
+"""Stopping, starting and reloading the daemon while it is used."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+
+from tests.support.heads import Head, Host
+from tests.support.heads.head import CONFIG, UNIT, wait_for
+from tests.support.heads.layers import CHECKOUT
+
+
+def test_a_restart_under_load_drops_no_request(head: Head, elsewhere: Host) -> None:
+    url = f"https://{head.address}:52390/api/v1/head/peerurl"
+    argv = [sys.executable, "-m", "tests.support.heads.load", url, "--seconds", "9", "--rate", "60"]
+    with subprocess.Popen(elsewhere.argv(*argv), stdout=subprocess.PIPE, text=True, cwd=CHECKOUT) as load:
+        for _ in range(3):
+            pid = head.show(UNIT, "MainPID")
+            head.systemctl("restart", UNIT)
+            assert head.show(UNIT, "MainPID") not in (pid, "0")
+        told = json.loads(load.communicate(timeout=45)[0])
+
+    assert told["ends"] == {"200": told["asked"]}
+    assert told["asked"] == 540
+    assert head.systemctl("is-active", "clusterware-head-agent.socket") == "active"
+
+
+def test_a_killed_agent_is_back_at_once(head: Head) -> None:
+    pid = head.show(UNIT, "MainPID")
+    head.systemctl("kill", "--signal=KILL", UNIT)
+
+    wait_for(lambda: head.show(UNIT, "MainPID") not in (pid, "0"), "another process")
+    assert head.api("GET", "/healthz").status == 200
+
+
+def test_a_stuck_agent_is_restarted_by_the_watchdog(fresh: Callable[[], Head]) -> None:
+    one = fresh()
+    one.write(f"/etc/systemd/system/{UNIT}.d/60-test.conf", "[Service]\nWatchdogSec=2s\n")
+    one.start_agent()
+    pid = one.show(UNIT, "MainPID")
+
+    one.systemctl("kill", "--signal=STOP", UNIT)
+
+    wait_for(lambda: one.show(UNIT, "MainPID") not in (pid, "0"), "another process", 30)
+    assert one.show(UNIT, "NRestarts") == "1"
+
+
+def test_a_reload_takes_what_it_can_and_says_what_waits(fresh: Callable[[], Head]) -> None:
+    one = fresh()
+    one.start_agent()
+    pid = one.show(UNIT, "MainPID")
+    with one.path(CONFIG).open("a") as config:
+        config.write("[log]\nlevel = debug\n[api]\nlisten = [::]:52999\n")
+
+    one.systemctl("reload", UNIT)
+
+    line = wait_for(
+        lambda: next((x for x in one.journal().splitlines() if x.startswith("Configuration reloaded")), None),
+        "the line",
+    )
+    assert "log.level" in line
+    assert "api.listen" in line
+    assert one.show(UNIT, "MainPID") == pid
+
+
+def test_a_reload_of_nonsense_leaves_the_agent_at_work(fresh: Callable[[], Head]) -> None:
+    one = fresh()
+    one.start_agent()
+    one.write(CONFIG, "[files]\nrot = /x\n")
+
+    one.systemctl("reload", UNIT)
+
+    wait_for(lambda: "Configuration refused" in one.journal(), "the line")
+    assert one.api("GET", "/healthz").status == 200
+
+
+def test_a_bad_configuration_is_one_clear_line_and_no_loop(fresh: Callable[[], Head]) -> None:
+    one = fresh()
+    one.configure()
+    one.write(CONFIG, "[files]\nrot = /x\n")
+
+    one.systemctl("start", UNIT, check=False)
+
+    assert (one.show(UNIT, "ExecMainStatus"), one.show(UNIT, "NRestarts")) == ("78", "0")
+    said = [line for line in one.journal().splitlines() if line.startswith("clusterware-head-agent:")]
+    assert len(said) == 1
+    assert said[0].startswith(f"clusterware-head-agent: {CONFIG}:2: [files] rot: is not a key; must be one of ")
+
+
+def test_connections_do_not_start_a_badly_configured_agent_for_ever(fresh: Callable[[], Head]) -> None:
+    one = fresh()
+    one.configure()
+    one.write(CONFIG, "[files]\nrot = /x\n")
+    one.systemctl("start", "clusterware-head-agent.socket")
+
+    def refused() -> bool:
+        argv = ["curl", "-sk", "--max-time", "1", "https://localhost:52390/"]
+        return one.run(*argv, check=False).returncode == 7
+
+    wait_for(refused, "the socket to give up")
+    assert one.show("clusterware-head-agent.socket", "Result") == "trigger-limit-hit"
+    assert len([line for line in one.journal().splitlines() if line.startswith("clusterware-head-agent:")]) <= 5
+
+
+def test_a_head_without_its_ssh_key_or_base_ini_is_told_so(fresh: Callable[[], Head]) -> None:
+    one = fresh()
+    one.configure()
+    one.path("/opt/scyld/clusterware/conf/base.ini").unlink()
+
+    one.systemctl("start", UNIT, check=False)
+
+    assert one.show(UNIT, "ExecMainStatus") == "78"
+    said = [line for line in one.journal().splitlines() if line.startswith("clusterware-head-agent:")]
+    assert len(said) == 1
+    assert "/opt/scyld/clusterware/conf/base.ini" in said[0]
