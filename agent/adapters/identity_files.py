@@ -68,7 +68,6 @@ class IdentityFiles:
             key_sha256=key_sha256(head.certificate),
             fingerprint=fingerprint(head.certificate),
             certificate=self._head_file,
-            names=place.names,
             addresses=place.addresses,
             url=agent_url(place.listen, place.addresses),
         )

@@ -21,7 +21,6 @@ class Identity:
     """SHA-256, in hex, of the DER certificate; another one means that it was reissued."""
     certificate: Path
     """Certificate and private key in one PEM file."""
-    names: tuple[str, ...]
     addresses: tuple[str, ...]
     """This head's addresses that others can use, the best first."""
     url: str | None

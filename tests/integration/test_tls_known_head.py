@@ -15,6 +15,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from agent.adapters.tls import ServerTls
 from agent.errors import Unavailable
 from agent.model import Departure, Tombstone
 from tests.support.gate import Head, ask, running_head
@@ -219,6 +220,13 @@ async def test_a_reissued_certificate_is_shown_without_a_restart(here: Head) -> 
     here.identity = here.files.open(None, datetime.now(UTC))
     second = await asyncio.to_thread(_exchange, here.port, context)
     assert first.shown != second.shown == here.identity.fingerprint
+
+
+async def test_a_certificate_that_cannot_be_loaded_leaves_the_former_one_in_use(here: Head) -> None:
+    here.identity = replace(here.identity, certificate=Path("/nowhere/head.pem"))
+    assert (await ask(await here.over_tls(), "/test/public"))[0] == 200
+    with pytest.raises(Unavailable, match="cannot load /nowhere"):
+        ServerTls(here.roster, lambda: here.identity)
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
