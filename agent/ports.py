@@ -92,7 +92,10 @@ class Store(Protocol):
         ...
 
     def on_change(self, callback: Callable[[frozenset[Kind]], None]) -> None:
-        """Have `callback` called, in the event loop, after each committed change, with the kinds it touched."""
+        """Have `callback` called, in the event loop, after each committed change, with the kinds it touched.
+
+        Also, with every kind, when the store goes away or comes back: what was read may no longer hold.
+        """
         ...
 
 

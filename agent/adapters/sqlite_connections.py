@@ -12,22 +12,27 @@ import aiosqlite
 import structlog
 
 from agent.adapters import sqlite_file
-from agent.adapters.sqlite_errors import Damaged, translate, translate_os
+from agent.adapters.sqlite_errors import Damaged, DiskFull, translate, translate_os
 from agent.adapters.sqlite_file import Migrations
 from agent.errors import Unavailable
 
 log = structlog.get_logger()
 
+_ROOM = 4 * 2**20
+"""Bytes that must be free before the second connection is tried again."""
+
 
 class Connections:
     """One connection that writes and one that reads, so that no read waits for the disk.
 
-    `failure` is why they cannot be used; `told` is called whenever that begins or ends.
+    `failure` is why they cannot be used; `told` is called whenever that begins or ends. On a full disk one
+    connection does both, so that at least the references can be read and files removed: `cramped`.
     """
 
     def __init__(self, path: Path, migrations: Migrations, told: Callable[[], None]) -> None:
         self.path = path
         self.failure: Unavailable | None = Unavailable("the database is not open yet")
+        self.cramped = False
         self.revision = 0
         """The newest revision that is known; it never goes back while the agent runs."""
         self._migrations = migrations
@@ -49,27 +54,39 @@ class Connections:
     async def open(self) -> None:
         """Have the database checked and open; what prevents it is in `failure` afterwards."""
         try:
-            await asyncio.to_thread(sqlite_file.prepare, self.path, self._migrations)
-            with self.guard("open"):
-                self._writer = await self._connect()
-                self._reader = await self._connect()
-                await self._reader.execute_fetchall("PRAGMA query_only = ON")
-                rows = await self._reader.execute_fetchall("SELECT revision FROM store")
-                self._file = await asyncio.to_thread(_identity, self.path)
+            try:
+                await self._open(alone=False)
+            except DiskFull as err:
+                await self.close(err)
+                await self._open(alone=True)
+                log.warning(
+                    "Database cannot be written",
+                    path=str(self.path),
+                    reason=err.reason,
+                    advice="it can be read, so unused files can be removed to make room",
+                )
         except Unavailable as err:
             await self.close(err)
             self.fail(err)
             return
-        self.revision = max(self.revision, *(row[0] for row in rows))
         if self.failure is not None:
             self.failure = None
             log.info("Database opened", path=str(self.path), revision=self.revision)
         self._told()
 
+    async def reopen(self) -> None:
+        """Try again what did not work: a database that was away, or the second connection once there is room."""
+        if self.failure is None and self.cramped:
+            if await asyncio.to_thread(sqlite_file.room, self.path) < _ROOM:
+                return
+            await self.close(Unavailable("the database is being opened again: try again in a moment"))
+        if self.failure is not None and not isinstance(self.failure, Damaged):
+            await self.open()
+
     async def close(self, why: Unavailable) -> None:
         """Close both; from now on everybody is answered `why`."""
         self.failure = why
-        for connection in (self._reader, self._writer):
+        for connection in dict.fromkeys((self._reader, self._writer)):
             if connection is not None:
                 with contextlib.suppress(sqlite3.Error):
                     await connection.close()
@@ -105,17 +122,36 @@ class Connections:
             self.fail(moved)
             raise moved
 
+    def need_room(self, doing: str) -> None:
+        """Raises Unavailable unless another connection can be opened beside these."""
+        if self.failure is not None:
+            raise self.failure
+        if self.cramped:
+            raise DiskFull(f"cannot {doing} the database: the disk is full")
+
     def _usable(self, connection: aiosqlite.Connection | None) -> aiosqlite.Connection:
         if self.failure is not None or connection is None:
             raise self.failure or Unavailable("the database is closed")
         return connection
 
-    async def _connect(self) -> aiosqlite.Connection:
+    async def _open(self, *, alone: bool) -> None:
+        await asyncio.to_thread(sqlite_file.prepare, self.path, self._migrations, alone=alone)
+        with self.guard("open"):
+            self._writer = self._reader = await self._connect(alone=alone)
+            if not alone:
+                self._reader = await self._connect(alone=False)
+                await self._reader.execute_fetchall("PRAGMA query_only = ON")
+            rows = await self._reader.execute_fetchall("SELECT revision FROM store")
+            self._file = await asyncio.to_thread(_identity, self.path)
+        self.revision = max(self.revision, *(row[0] for row in rows))
+        self.cramped = alone
+
+    async def _connect(self, *, alone: bool) -> aiosqlite.Connection:
         connection = await aiosqlite.connect(
             sqlite_file.address(self.path), uri=True, isolation_level=None, timeout=sqlite_file.BUSY_TIMEOUT
         )
         try:
-            for pragma in sqlite_file.PRAGMAS:
+            for pragma in (*(sqlite_file.ALONE if alone else ()), *sqlite_file.PRAGMAS):
                 await connection.execute_fetchall(pragma)
         except BaseException:
             await connection.close()

@@ -14,10 +14,14 @@ class Damaged(Unavailable):
     default_code = "database-damaged"
 
 
+class DiskFull(Unavailable):
+    """There is no room to write in; reading may be possible all the same."""
+
+
+_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 _REASONS = {
-    sqlite3.SQLITE_FULL: "the disk is full",
     sqlite3.SQLITE_BUSY: "another program holds its lock",
     sqlite3.SQLITE_LOCKED: "another program holds its lock",
     sqlite3.SQLITE_IOERR: "the disk gives an error",
@@ -37,6 +41,8 @@ def translate(err: sqlite3.Error, doing: str) -> Unavailable:
         return Unavailable(f"cannot {doing} the database: it is closed or being replaced")
     name = getattr(err, "sqlite_errorname", "")
     primary = code & 0xFF
+    if code in _FULL:
+        return DiskFull(f"cannot {doing} the database: the disk is full")
     if primary in _DAMAGE:
         return Damaged(f"cannot {doing} the database: it is damaged ({name}: {err})")
     return Unavailable(f"cannot {doing} the database: {_REASONS.get(primary, str(err))} ({name})")
@@ -45,5 +51,5 @@ def translate(err: sqlite3.Error, doing: str) -> Unavailable:
 def translate_os(err: OSError, doing: str) -> Unavailable:
     """The same for an error of the filesystem; the path stays out of it."""
     if err.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Unavailable(f"cannot {doing} the database: the disk is full")
+        return DiskFull(f"cannot {doing} the database: the disk is full")
     return Unavailable(f"cannot {doing} the database: {err.strerror or type(err).__name__}")

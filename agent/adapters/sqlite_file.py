@@ -30,6 +30,9 @@ PRAGMAS = (
 )
 """What every connection begins with: durable commits, foreign keys, no trust in what a file may carry."""
 
+ALONE = ("PRAGMA locking_mode = EXCLUSIVE",)
+"""Makes a connection the only one: it needs no shared memory file, for which a full disk has no room."""
+
 _COMPANIONS = ("-wal", "-shm", "-journal")
 _HEADER = b"SQLite format 3\0"
 
@@ -47,13 +50,13 @@ def beside(path: Path, suffix: str) -> Path:
 
 
 @contextlib.contextmanager
-def connected(path: Path, doing: str, mode: str = "rw") -> Iterator[sqlite3.Connection]:
+def connected(path: Path, doing: str, mode: str = "rw", *, alone: bool = False) -> Iterator[sqlite3.Connection]:
     """A connection for a while; SQLite's and the system's errors become Damaged or Unavailable."""
     try:
         with contextlib.closing(
             sqlite3.connect(address(path, mode), uri=True, isolation_level=None, timeout=BUSY_TIMEOUT)
         ) as connection:
-            for pragma in PRAGMAS:
+            for pragma in (*(ALONE if alone else ()), *PRAGMAS):
                 connection.execute(pragma)
             yield connection
     except sqlite3.Error as err:
@@ -62,7 +65,7 @@ def connected(path: Path, doing: str, mode: str = "rw") -> Iterator[sqlite3.Conn
         raise translate_os(err, doing) from err
 
 
-def prepare(path: Path, migrations: Migrations = MIGRATIONS) -> None:
+def prepare(path: Path, migrations: Migrations = MIGRATIONS, *, alone: bool = False) -> None:
     """Have a sound, migrated database at `path`, begun where there is none.
 
     Raises Damaged, leaving the file as it is, or Unavailable when a later try may succeed.
@@ -79,7 +82,7 @@ def prepare(path: Path, migrations: Migrations = MIGRATIONS) -> None:
         raise Damaged("cannot use the database: it is not a regular file")
     if found.st_size == 0:
         raise Damaged("cannot use the database: the file is empty")
-    with connected(path, "open") as connection:
+    with connected(path, "open", alone=alone) as connection:
         examine(connection, migrations)
         migrate(connection, migrations)
 
@@ -215,6 +218,15 @@ def log_size(path: Path) -> int:
     with contextlib.suppress(FileNotFoundError):
         return beside(path, "-wal").stat().st_size
     return 0
+
+
+def room(path: Path) -> int:
+    """Bytes that are free where the database lies; 0 when that cannot be told."""
+    try:
+        found = os.statvfs(path.parent)
+    except OSError:
+        return 0
+    return found.f_bavail * found.f_frsize
 
 
 def sync(path: Path) -> None:

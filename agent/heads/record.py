@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from msgspec import Meta, Struct
 
 from agent.heads.keys import check_ca_pem, check_ssh_public
+from agent.heads.liveness import Condition
 from agent.heads.trust import normalise
 from agent.model import UID_PATTERN, Kind
 from agent.records import Spec
@@ -46,6 +47,14 @@ class HeadNew(HeadFields, kw_only=True):
     uid: Annotated[str, Meta(pattern=UID_PATTERN)]
 
 
+class HeadKept(Struct):
+    """What the agent keeps in a head's record."""
+
+    joined: Annotated[str | None, Meta(description="When the head came into the cluster")] = None
+    generation: Annotated[int, Meta(description="Grows when the head comes back after it was removed")] = 1
+    version: Annotated[str | None, Meta(description="The version of its agent")] = None
+
+
 def _addresses(given: tuple[str, ...]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for text in given:
@@ -80,8 +89,8 @@ HEADS = Spec(
     "a head",
     HeadFields,
     uid_required=True,
-    kept={"joined": None, "generation": 1, "version": None},
-    told=("state", "last_seen", "since", "heard_by"),
+    kept=HeadKept,
+    told=Condition,
     checks={
         "ssh_public": check_ssh_public,
         "ca_pem": check_ca_pem,

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import FieldInfo
 
 from agent.errors import FieldError, Invalid
 from agent.model import UID_PATTERN, Kind, Record
@@ -49,10 +50,10 @@ class Spec:
     """The field that is unique within the kind, where there is one."""
     uid_required: bool = False
     """Whether the client must choose the uid; else one is made when the client gives none."""
-    kept: Mapping[str, Any] = field(default_factory=dict)
-    """Fields that only the agent sets, with their defaults."""
-    told: tuple[str, ...] = ()
-    """Fields that are shown and not stored."""
+    kept: type[Struct] = Struct
+    """The fields that are stored and that only the agent sets, each with a default."""
+    told: type[Struct] = Struct
+    """The fields that are shown and not stored."""
     checks: Mapping[str, Check] = field(default_factory=dict)
     """What the types cannot say, field by field."""
     refine: Callable[[Store, Body, Body], Awaitable[Body]] = _as_it_is
@@ -61,9 +62,9 @@ class Spec:
     """Raises Conflict when a record may not become that, or (None) may not be deleted."""
 
     @cached_property
-    def fields(self) -> dict[str, msgspec.structs.FieldInfo]:
+    def fields(self) -> dict[str, FieldInfo]:
         """The settable fields by name."""
-        return {info.name: info for info in msgspec.structs.fields(self.shape)}
+        return _fields(self.shape)
 
     @cached_property
     def partial(self) -> type[Struct]:
@@ -71,15 +72,15 @@ class Spec:
         fields = [(name, info.type | None, None) for name, info in self.fields.items()]
         return msgspec.defstruct(f"{self.shape.__name__}Patch", fields)
 
-    def default(self, name: str) -> Any:
-        """What an optional field is while nobody set it."""
-        info = self.fields[name]
-        return None if info.required else msgspec.to_builtins(info.default)
+    @cached_property
+    def defaults(self) -> Body:
+        """What every stored field is while nobody has set it."""
+        infos = {**self.fields, **_fields(self.kept)}
+        return {name: None if info.required else msgspec.to_builtins(info.default) for name, info in infos.items()}
 
     def view(self, record: Record) -> Body:
         """The record as it is shown: its uid, every known field, and what else is stored."""
-        defaults = {name: self.default(name) for name in self.fields}
-        return {"uid": record.uid, **defaults, **self.kept, **record.body}
+        return {"uid": record.uid, **self.defaults, **record.body}
 
     def read_new(self, body: Body) -> tuple[str | None, Body]:
         """The uid, where one was given, and the fields of a record to create; raises Invalid, naming every fault."""
@@ -104,17 +105,16 @@ class Spec:
         fields = self._read(body, record, self._same_uid(body, record))
         return self._settled({**record.body, **dict.fromkeys(self.fields), **fields})
 
-    def described(self) -> dict[str, Any]:
+    def described(self) -> dict[str, Body]:
         """Each field's JSON schema, and whether it is required or read-only."""
-        schema = msgspec.json.schema(self.shape)
-        shapes = schema["$defs"]
-        fields: dict[str, Any] = {
-            "uid": {"type": "string", "pattern": UID_PATTERN, "required": self.uid_required, "read_only": False}
-        }
-        for name, described in shapes[self.shape.__name__]["properties"].items():
-            fields[name] = {**_inlined(described, shapes), "required": self.fields[name].required, "read_only": False}
-        for name in (*self.kept, *self.told):
-            fields[name] = {"required": False, "read_only": True}
+        uid = {"type": "string", "pattern": UID_PATTERN, "required": self.uid_required, "read_only": False}
+        fields: dict[str, Body] = {"uid": uid}
+        for shape, read_only in ((self.shape, False), (self.kept, True), (self.told, True)):
+            for name, info in _fields(shape).items():
+                required = info.required and not read_only
+                fields[name] = {**_schema(info.type), "required": required, "read_only": read_only}
+                if not info.required:
+                    fields[name]["default"] = msgspec.to_builtins(info.default)
         return fields
 
     def _settled(self, body: Body) -> Body:
@@ -149,10 +149,10 @@ class Spec:
     def _is_settable(self, name: str, value: Any, record: Record | None) -> None:
         if name in self.fields:
             return
-        if name in self.told:
+        if name in _fields(self.told):
             raise FieldError(name, "is told by the agent and cannot be set: leave it out")
-        if name in self.kept:
-            if record is not None and value == record.body.get(name, self.kept[name]):
+        if name in self.defaults:
+            if record is not None and value == record.body.get(name, self.defaults[name]):
                 return
             raise FieldError(name, "is kept by the agent and cannot be set: leave it out")
         raise FieldError(name[:100], f"is not a field of {self.noun}, which has {', '.join(self.fields)}")
@@ -190,8 +190,18 @@ def _field_error(name: str, message: str) -> FieldError:
     return FieldError(name, message[:1].lower() + message[1:])
 
 
+def _fields(shape: type[Struct]) -> dict[str, FieldInfo]:
+    return {info.name: info for info in msgspec.structs.fields(shape)}
+
+
+def _schema(kind: Any) -> Body:
+    """The JSON schema of a type, with what it refers to put in place."""
+    (schema,), shapes = msgspec.json.schema_components((kind,))
+    inlined: Body = _inlined(schema, shapes)
+    return inlined
+
+
 def _inlined(schema: Any, shapes: Mapping[str, Any]) -> Any:
-    """A JSON schema with what it refers to put in place."""
     if isinstance(schema, dict):
         if "$ref" in schema:
             return _inlined(shapes[schema["$ref"].rpartition("/")[2]], shapes)
