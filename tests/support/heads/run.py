@@ -129,7 +129,7 @@ class Heads:
 
     @property
     def _namespaces(self) -> list[str]:
-        return ["nsenter", "-t", str(self._pid), "-m", "-n", "-p", "--"]
+        return ["nsenter", "-t", str(self._pid), "-m", "-n", "-p", "-r", "--"]
 
     def _start_keeper(self) -> None:
         argv = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
