@@ -21,7 +21,7 @@ import pytest
 
 from agent.api.call import Route
 from agent.api.routes import ROUTES
-from tests.support.hostile import RAW, exchange, faults, request, requests
+from tests.support.hostile import RAW, UID, exchange, faults, request, requests, sound
 
 ROOT = Path(__file__).parents[2]
 PARALLEL = 8
@@ -128,6 +128,11 @@ async def storm(agent: Agent, data: Sequence[bytes]) -> list[str]:
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
 async def test_every_route_answers_bad_input_in_the_envelope(agent: Agent, route: Route) -> None:
+    plural = route.path.replace("/{uid}", "s")
+    for creating in ROUTES:
+        if "{uid}" in route.path and (creating.method, creating.path) == ("POST", plural):
+            body = msgspec.json.encode({**sound(fields(creating)), "uid": UID})
+            assert (await exchange(agent.socket, request("POST", plural, (), body))).status in (201, 409)
     found = await storm(agent, list(requests(route, fields(route))))
     assert not found, "\n".join(found[:10])
 

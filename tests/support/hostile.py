@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +19,8 @@ SECONDS = 10.0
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "get", "X" * 500)
 
 UID = "f" * 32
+
+SSH_PUBLIC = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE+K4PphrlGRQ1UlmZ7y0nXWn1W1tZAvZxrXrzuoCAtf"
 
 PARAMETERS = (
     UID,
@@ -254,17 +257,28 @@ def targets(route: Route) -> Iterator[str]:
 
 
 def bodies(fields: Sequence[str]) -> Iterator[bytes]:
-    """Broken bodies, and whole ones in which the named fields, and others, have values of every kind."""
+    """Broken bodies, and whole ones in which one field after the other, known or not, has values of every kind."""
     yield from BODIES
     for name in (*fields, *NAMES):
         for value in VALUES:
             yield json.dumps({name: value}).encode()
+            yield json.dumps({**sound(fields), name: value}).encode()
     for value in VALUES:
         yield json.dumps(dict.fromkeys(fields, value)).encode()
 
 
+_numbers = count()
+
+
+def sound(fields: Sequence[str]) -> dict[str, Any]:
+    """A body that is as it must be, each time another one."""
+    number = next(_numbers)
+    known = {"uid": f"{number:032d}", "name": f"hostile-{number}", "ssh_public": SSH_PUBLIC}
+    return {name: value for name, value in known.items() if name in fields}
+
+
 def requests(route: Route, fields: Sequence[str]) -> Iterator[bytes]:
-    """Everything bad that a route can be sent."""
+    """Everything bad that a route can be sent; what is at `UID` is sent the most of it."""
     plain = next(iter(targets(route)))
     for target in targets(route):
         yield request(route.method, target)
