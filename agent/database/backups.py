@@ -98,7 +98,7 @@ class Backups:
         except AgentError as err:
             with contextlib.suppress(AgentError):
                 await self._on_disk("clear up", self._prepare)
-            log.warning("Backup failed", reason=err.reason)
+            log.warning("Backup failed", reason=err.reason, todo="mend that, or make room; no clean begins without one")
             raise Unavailable(f"{err.reason}; nothing was changed", code="no-backup") from err
         log.info("Backup written", backup=backup.name, bytes=backup.bytes)
         return backup
