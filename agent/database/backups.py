@@ -85,7 +85,10 @@ class Backups:
         with self.doing("make a backup"):
             made = await self.write()
             for old in surplus(await self.listing(), self._live.config.database.backups, made):
-                await self.drop(old.name)
+                try:
+                    await self.drop(old.name)
+                except AgentError as err:  # the new one is made all the same
+                    log.warning("Old backup not removed", backup=old.name, reason=err.reason)
         return made
 
     async def write(self) -> Backup:
@@ -154,11 +157,8 @@ class Backups:
         while (target := self._directory / f"{at.strftime(_STAMP)}.db").exists():
             at += timedelta(microseconds=1)
         unfinished.rename(target)
-        directory = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        _sync(self._directory)
+        _sync(self._directory.parent)  # where this was the first, the directory itself is new
         return Backup(target.name, target.stat().st_size, rfc3339(at))
 
     def _scan(self) -> list[Backup]:
@@ -173,6 +173,15 @@ class Backups:
             for entry in entries:
                 if entry.is_file(follow_symlinks=False) and (made := _made(entry.name)):
                     yield Backup(entry.name, entry.stat(follow_symlinks=False).st_size, made)
+
+
+def _sync(directory: Path) -> None:
+    """Have the directory's entries reach the disk."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _made(name: str) -> str | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from typing_extensions import override
 
+from agent.database.backups import Backups
 from agent.errors import Conflict, Invalid, NotFound, Unavailable
 from agent.model import Kind
 from agent.ports import Put
@@ -57,6 +58,22 @@ async def test_new_backup_survives_a_clock_that_was_set_back(room: DatabaseRoom)
     room.clock.set_back(3600)
     made = await room.backups.make()
     assert made in await room.backups.listing()
+
+
+async def test_old_backup_that_cannot_be_removed_does_not_fail_the_new_one(room: DatabaseRoom) -> None:
+    class Stuck(Backups):
+        @override
+        async def drop(self, name: str) -> None:
+            raise Unavailable("cannot remove a backup: Operation not permitted")
+
+    async def nobody_remembers() -> None:
+        pass
+
+    room.keep(backups=1)
+    old = await room.backups.make()
+    room.clock.move(1)
+    made = await Stuck(room.store, room.directory, room.live, room.clock, nobody_remembers).make()
+    assert await room.backups.listing() == [made, old]
 
 
 async def test_failed_backup_leaves_nothing_behind(room: DatabaseRoom) -> None:
