@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -38,10 +38,12 @@ def unix_listener(path: Path) -> socket.socket:
 
 
 @contextlib.asynccontextmanager
-async def served(path: Path, routes: Sequence[Route], *, drain: float = 0.0) -> AsyncIterator[Api]:
-    """The agent's HTTP server with these rows on a Unix socket at `path`."""
-    rooms = cast("Rooms", SimpleNamespace(live=Live(Config())))
-    api = Api(rooms, OpenGate(), routes)
+async def served(
+    path: Path, routes: Sequence[Route], *, drain: float = 0.0, rooms: Mapping[str, object] | None = None
+) -> AsyncIterator[Api]:
+    """The agent's HTTP server with these rows, and the rooms that they enter, on a Unix socket at `path`."""
+    entered = cast("Rooms", SimpleNamespace(**{"live": Live(Config()), **(rooms or {})}))
+    api = Api(entered, OpenGate(), routes)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with unix_listener(path) as sock:
         async with serving(api, [sock], tls, lambda: drain):
