@@ -17,6 +17,7 @@ from agent.loops import Loops
 from agent.model import Kind
 from agent.ports import Dependency
 from agent.records import Records
+from agent.services.supervisor import Supervisor
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +41,5 @@ class Rooms:
     identity: Callable[[], Identity]
     """What this head's certificate says now."""
     token_maker: TokenMaker
+    supervisor: Supervisor
+    """The services of this head."""

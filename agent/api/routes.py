@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.api import database, heads, health, objects, openapi, peers, tokens
+from agent.api import database, heads, health, objects, openapi, peers, services, tokens
 from agent.api.call import Access, Route
 from agent.files.objects import BOOTCONFIGS, IMAGES, REPOS
 from agent.heads.record import HEADS, HeadNew
@@ -46,6 +46,22 @@ ROUTES: tuple[Route, ...] = (
     *objects.routes(IMAGES, "/images", "/image", "Images"),
     *objects.routes(BOOTCONFIGS, "/bootconfigs", "/bootconfig", "BootConfigs"),
     *objects.routes(REPOS, "/repos", "/repo", "Repos"),
+    # Services
+    Route(
+        "GET",
+        "/head/services",
+        services.list_services,
+        Access.KNOWN_HEAD,
+        "List this head's services, each up or down",
+    ),
+    Route(
+        "POST",
+        "/head/services",
+        services.act_on_services,
+        Access.KNOWN_HEAD,
+        "Start, stop, restart, reload, enable or disable services",
+        body=services.ServicesRequest,
+    ),
     # Database
     Route(
         "GET",

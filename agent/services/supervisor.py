@@ -67,17 +67,13 @@ class Supervisor:
         """What is known of a unit, by its primary name."""
         return self._units.get(name)
 
-    async def filled(self, timeout: float) -> bool:
-        """Wait until the table has been filled once, up to `timeout` seconds; tells whether it was."""
-        try:
-            async with asyncio.timeout(timeout):
-                return await self._filled.wait()
-        except TimeoutError:
-            return False
+    async def ready(self) -> None:
+        """Wait until the table has been filled once."""
+        await self._filled.wait()
 
     async def run(self) -> None:
         """Follow systemd and heal, until cancelled."""
-        self.reload()
+        self.reselect()
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
@@ -87,7 +83,7 @@ class Supervisor:
             self._group = None
             self._healer.close()
 
-    def reload(self) -> None:
+    def reselect(self) -> None:
         """The configuration may have changed: follow the units that it names now."""
         self._manager.select([full_name(pattern) for pattern in self._live.config.services.patterns])
         self._healer.wake.set()
