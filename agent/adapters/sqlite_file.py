@@ -143,25 +143,21 @@ def stage(source: Path, path: Path, known_revision: int, migrations: Migrations 
     try:
         _remove(draft)
         _copy_in(source, path, draft)
-        try:
-            with connected(draft, "restore") as connection:
-                examine(connection, migrations)
-                connection.execute("PRAGMA journal_mode = WAL")
-                migrate(connection, migrations)
-                connection.execute(
-                    "UPDATE store SET revision = max(revision + ?, ?)", (REVISION_JUMP, known_revision + 1)
-                )
-        except Damaged as err:
-            _remove(draft)
-            raise Invalid(f"cannot restore this backup: {err.reason.partition(': ')[2]}") from err
-        except Unavailable:
-            _remove(draft)
-            raise
+        with connected(draft, "restore") as connection:
+            examine(connection, migrations)
+            connection.execute("PRAGMA journal_mode = WAL")
+            migrate(connection, migrations)
+            jumped = (REVISION_JUMP, known_revision + 1)
+            connection.execute("UPDATE store SET revision = max(revision + ?, ?)", jumped)
         sync(draft)
         draft.rename(beside(path, ".restored"))
         sync(path.parent)
+    except Damaged as err:
+        raise Invalid(f"cannot restore this backup: {err.reason.partition(': ')[2]}") from err
     except OSError as err:
         raise translate_os(err, "restore") from err
+    finally:
+        _remove(draft)
 
 
 def _copy_in(source: Path, path: Path, draft: Path) -> None:

@@ -74,7 +74,14 @@ class SqliteStore:
         """Up to `limit` referenced filenames after `after`, in walk order: one range scan of the primary key."""
         # DISTINCT would cost half as much again as the scan; what repeats stands side by side.
         scan = "SELECT key FROM reference WHERE key > ? ORDER BY key LIMIT ?"
-        keys = dict.fromkeys([row[0] for row in await self._read(scan, _key(after), limit)])
+        keys: dict[bytes, None] = {}
+        last, wanted = _key(after), limit
+        while wanted:
+            rows = await self._read(scan, last, wanted)
+            keys.update(dict.fromkeys([row[0] for row in rows]))
+            if len(rows) < wanted:
+                break
+            last, wanted = rows[-1][0], limit - len(keys)
         return [str(key, "utf-8").replace("\0", "/") for key in keys]
 
     def on_change(self, callback: Callable[[frozenset[Kind]], None]) -> None:

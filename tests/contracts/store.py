@@ -152,6 +152,13 @@ class StoreContract:
             read += batch
         assert read == walked
 
+    async def test_a_batch_of_references_is_full_unless_it_is_the_last(self, store: WholeStore) -> None:
+        names = [f"f{n}" for n in range(10)]
+        for uid in (A, B, C):
+            await store.commit(Put(Kind.IMAGE, uid, {}, references=names))
+        for limit in range(1, 12):
+            assert await store.references("", limit) == names[:limit]
+
     async def test_each_commit_tells_which_kinds_it_touched(self, store: WholeStore) -> None:
         told: list[frozenset[Kind]] = []
         store.on_change(told.append)
