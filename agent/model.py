@@ -101,6 +101,38 @@ class Service(Struct, frozen=True):
     result: str
 
 
+class FileFacts(Struct, frozen=True):
+    """What the filesystem says of one file of the store, without opening it; times are its own, in nanoseconds."""
+
+    filename: str
+    device: int
+    inode: int
+    size: int
+    mtime: int
+    ctime: int
+    links: int
+    regular: bool
+    mounted: bool
+    """Another filesystem, or something that is mounted over it."""
+
+
+class Look(Struct, frozen=True):
+    """What opening a file told: `busy` says why it counts as in use (None: a write lease was granted)."""
+
+    busy: str | None
+    kind: str
+
+
+class TrashedFile(Struct, frozen=True):
+    """A removed file: it lies in the trash's `slot` since `deleted`, nanoseconds by the filesystem's clock."""
+
+    filename: str
+    slot: str
+    size: int
+    deleted: int
+    inode: int
+
+
 class StoredFile(Struct, frozen=True):
     """One unused file of the store; sizes in bytes, `modified` RFC 3339 UTC."""
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
-from agent.model import Kind, Record
+from agent.model import FileFacts, Kind, Look, Record, TrashedFile
 
 
 class Clock(Protocol):
@@ -141,6 +141,71 @@ class References(Protocol):
 
     def references(self) -> AsyncIterator[Sequence[str]]:
         """All referenced filenames, distinct, in walk order, batch by batch. Raises Unavailable: fail closed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What a walk through the file store found: the `unreferenced` in walk order, and how many of each it saw."""
+
+    unreferenced: list[str]
+    scanned: int
+    references: int
+
+
+class FileStore(Protocol):
+    """This head's file store. Every method raises Unavailable while its directory cannot be used as a whole.
+
+    What cannot be done with one file is told for that file, as a reason that follows on from its name. Symbolic
+    links are never followed; filenames are relative to the root.
+    """
+
+    @property
+    def trusted(self) -> bool:
+        """Whether leases are known to tell, on this filesystem, that nobody uses a file."""
+        ...
+
+    async def prepare(self) -> None:
+        """Have ready what a removal needs on a full disk; raises Unavailable when files cannot be removed."""
+        ...
+
+    async def now(self) -> int:
+        """The time by the filesystem's own clock, nanoseconds since 1970."""
+        ...
+
+    async def usage(self) -> float:
+        """How full the disk is, in percent, as `df` counts."""
+        ...
+
+    async def unreferenced(self, references: AsyncIterator[Sequence[str]]) -> Sighting:
+        """Walk through the store and take out what `references` (distinct, in walk order) names by any spelling.
+
+        Raises Unavailable when any directory cannot be read: what cannot be seen cannot be judged.
+        """
+        ...
+
+    async def facts(self, filenames: Sequence[str]) -> list[FileFacts]:
+        """The facts of those that are there, in the order given."""
+        ...
+
+    async def look(self, files: Sequence[FileFacts]) -> list[Look]:
+        """Open each: is it in use, and what is in it?"""
+        ...
+
+    async def discard(self, files: Sequence[FileFacts]) -> list[str | None]:
+        """Move each to the trash unless it is not what it was or is in use: why it was kept, or None."""
+        ...
+
+    async def trash(self) -> list[TrashedFile]:
+        """What is in the trash, the oldest first."""
+        ...
+
+    async def restore(self, files: Sequence[TrashedFile]) -> list[str | None]:
+        """Put each back where it was, never over another file: why it was not, or None."""
+        ...
+
+    async def purge(self, files: Sequence[TrashedFile]) -> list[str | None]:
+        """Remove each from the trash for good: why it was not, or None."""
         ...
 
 

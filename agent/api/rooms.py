@@ -9,6 +9,7 @@ from agent.config import Live
 from agent.database.backups import Backups
 from agent.database.cleaning import Cleaner
 from agent.database.membership import Membership
+from agent.files.collector import Collector
 from agent.heads.directory import HeadDirectory
 from agent.heads.identity import Identity
 from agent.heads.members import Members
@@ -33,6 +34,7 @@ class Rooms:
     heads: HeadDirectory
     objects: Mapping[Kind, Records]
     """The standard verbs for images, boot configurations and repositories."""
+    collector: Collector
     cleaner: Cleaner
     backups: Backups
     membership: Membership

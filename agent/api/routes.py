@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.api import database, heads, health, objects, openapi, peers, services, tokens
+from agent.api import database, files, heads, health, objects, openapi, peers, services, tokens
 from agent.api.call import Access, Route
 from agent.files.objects import BOOTCONFIGS, IMAGES, REPOS
 from agent.heads.record import HEADS, HeadNew
@@ -62,6 +62,39 @@ ROUTES: tuple[Route, ...] = (
         "Start, stop, restart, reload, enable or disable services",
         body=services.ServicesRequest,
     ),
+    # Files
+    Route(
+        "GET",
+        "/head/files/unused",
+        files.list_unused,
+        Access.KNOWN_HEAD,
+        "The stored files that no object refers to and nobody uses",
+    ),
+    Route(
+        "DELETE",
+        "/head/files/unused",
+        files.remove_unused,
+        Access.KNOWN_HEAD,
+        "Move the unused files to the trash; `force` insists where so much would go that it looks like a mistake",
+        switches=("dry_run", "force"),
+    ),
+    Route(
+        "GET",
+        "/head/files/references",
+        files.list_references,
+        Access.KNOWN_HEAD,
+        "The filenames that this head's objects refer to",
+    ),
+    Route("GET", "/head/files/trash", files.list_trash, Access.KNOWN_HEAD, "The removed files, the oldest first"),
+    Route(
+        "POST",
+        "/head/files/restore",
+        files.restore,
+        Access.KNOWN_HEAD,
+        "Put removed files back in their places, never over another: all that are named, or none",
+        body=files.RestoreRequest,
+    ),
+    Route("DELETE", "/head/files/trash", files.empty_trash, Access.LOCAL, "Remove everything in the trash for good"),
     # Database
     Route(
         "GET",

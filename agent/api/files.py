@@ -1,0 +1,67 @@
+"""The files room over HTTP: what is unused, removing it, the trash, what the objects refer to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from agent.api.call import Answer, Call
+from agent.files.survey import timestamp
+from agent.model import Kept, TrashedFile
+
+
+class RestoreRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of POST /head/files/restore; `slot` as GET /head/files/trash lists it, the newest copies without."""
+
+    filenames: tuple[str, ...]
+    slot: str | None = None
+
+
+async def list_unused(call: Call) -> Answer:
+    """What could be removed now."""
+    survey = await call.rooms.collector.unused()
+    return Answer([candidate.row for candidate in survey.unused], meta=survey.meta)
+
+
+async def remove_unused(call: Call) -> Answer:
+    """Move the unused files to the trash."""
+    removal = await call.rooms.collector.remove(dry_run=call.flag("dry_run"), force=call.flag("force"))
+    return Answer(removal.removed, meta=removal.meta, beside={"kept": removal.kept})
+
+
+async def list_references(call: Call) -> Answer:
+    """The filenames that the objects refer to."""
+    filenames = await call.rooms.collector.references()
+    return Answer(filenames, meta={"files": len(filenames)})
+
+
+async def list_trash(call: Call) -> Answer:
+    """What can be restored, the oldest first."""
+    trash = await call.rooms.collector.trash.listing()
+    return Answer([_trashed(file) for file in trash], meta=_totals(trash))
+
+
+async def restore(call: Call) -> Answer:
+    """Put removed files back in their places."""
+    request = await call.body_as(RestoreRequest)
+    restored, kept = await call.rooms.collector.trash.restore(request.filenames, request.slot)
+    return _done(restored, kept)
+
+
+async def empty_trash(call: Call) -> Answer:
+    """Remove everything in the trash for good."""
+    return _done(*await call.rooms.collector.trash.empty())
+
+
+def _done(files: Sequence[TrashedFile], kept: Sequence[Kept]) -> Answer:
+    return Answer([_trashed(file) for file in files], meta=_totals(files), beside={"kept": kept})
+
+
+def _trashed(file: TrashedFile) -> dict[str, Any]:
+    return {"filename": file.filename, "slot": file.slot, "size": file.size, "removed": timestamp(file.deleted)}
+
+
+def _totals(files: Sequence[TrashedFile]) -> dict[str, int]:
+    return {"files": len(files), "bytes": sum(file.size for file in files)}

@@ -1,0 +1,140 @@
+"""The trash: what was removed and can be brought back, until its time is over or the disk is full."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+
+import structlog
+
+from agent.config import Live
+from agent.errors import Conflict, FieldError, Invalid, NotFound
+from agent.files.difference import named_by
+from agent.files.expiry import expired, next_early
+from agent.files.survey import batches
+from agent.model import Kept, TrashedFile
+from agent.ports import FileStore, References
+
+log = structlog.get_logger()
+
+
+class TrashRoom:
+    """Lists, restores, empties, and keeps the trash as it should be."""
+
+    def __init__(self, store: FileStore, references: References, live: Live) -> None:
+        self._store = store
+        self._references = references
+        self._live = live
+
+    @property
+    def _root(self) -> str:
+        return str(self._live.config.files.root)
+
+    async def listing(self) -> list[TrashedFile]:
+        """What can be restored, the oldest first. Raises Unavailable."""
+        return await self._store.trash()
+
+    async def restore(self, filenames: Sequence[str], slot: str | None = None) -> tuple[list[TrashedFile], list[Kept]]:
+        """Put files back, of each the one removed last, or the one in `slot`; what was, and what was not, and why.
+
+        All are checked before anything is done. Raises Invalid, NotFound or Conflict (something in the place):
+        then nothing has changed.
+        """
+        if not filenames:
+            raise Invalid("no file is named: give some of those that the trash lists")
+        if twice := [name for name, times in Counter(filenames).items() if times > 1]:
+            raise Invalid("files are named twice", fields=_errors(twice, "is named twice"))
+        newest = {file.filename: file for file in await self._store.trash() if slot in (None, file.slot)}
+        if absent := [name for name in filenames if name not in newest]:
+            raise NotFound("files are not in the trash", fields=_errors(absent, "is not there"))
+        if taken := await self._store.facts(filenames):
+            errors = _errors([facts.filename for facts in taken], "exists")
+            raise Conflict("files exist in the store again: move them away first", code="exists", fields=errors)
+        wanted = [newest[name] for name in filenames]
+        restored, kept = await self._put_back(wanted)
+        if restored:
+            log.info("Files restored", files=len(restored), kept=len(kept), first=restored[0].filename)
+        return restored, kept
+
+    async def empty(self) -> tuple[list[TrashedFile], list[Kept]]:
+        """Remove everything in the trash for good: what was, and what was not, and why."""
+        return await self.purge(await self._store.trash(), "Trash emptied")
+
+    async def purge(self, files: Sequence[TrashedFile], event: str) -> tuple[list[TrashedFile], list[Kept]]:
+        """Remove these files from the trash for good, and say so."""
+        gone: list[TrashedFile] = []
+        kept: list[Kept] = []
+        for batch in batches(files):
+            _sort(batch, await self._store.purge(batch), gone, kept)
+        if gone:
+            log.info(event, files=len(gone), bytes=sum(file.size for file in gone), kept=len(kept))
+        return gone, kept
+
+    async def tidy(self) -> None:
+        """Put back what an object refers to again, and let go what has been here long enough. Raises Unavailable."""
+        trash = await self._store.trash()
+        if not trash:
+            return
+        named = await named_by(self._references.references(), {file.filename for file in trash}, self._root)
+        await self.rescue(named)
+        # What an object refers to does not expire: it may be that it could not be put back yet.
+        trash = [file for file in await self._store.trash() if file.filename not in named]
+        now = await self._store.now()
+        old = expired(trash, now, self._live.config.files.trash_ttl)
+        await self.purge(old, "Trash expired")
+        await self._make_room(trash[len(old) :], now)
+
+    async def rescue(self, filenames: Collection[str]) -> set[str]:
+        """Put back the newest copy of each of these, to which an object refers, where nothing is in its place.
+
+        An object may be pointed at a file just as it is removed, or at one that was; returns which were put back.
+        """
+        if not filenames:
+            return set()
+        taken = {facts.filename for facts in await self._store.facts(sorted(filenames))}
+        newest = {file.filename: file for file in await self._store.trash() if file.filename in filenames}
+        restored, kept = await self._put_back([file for name, file in sorted(newest.items()) if name not in taken])
+        for file in restored:
+            log.warning("File put back: an object refers to it", filename=file.filename)
+        for item in kept:
+            log.warning(
+                "File cannot be put back, though an object refers to it", filename=item.filename, reason=item.reason
+            )
+        return {file.filename for file in restored}
+
+    async def _make_room(self, trash: list[TrashedFile], now: int) -> None:
+        """Let the oldest go early while the disk is fuller than the watermark."""
+        watermark = self._live.config.files.trash_watermark
+        early: list[TrashedFile] = []
+        kept: list[Kept] = []
+        while file := next_early(trash, now, await self._store.usage(), watermark):
+            trash = [other for other in trash if other is not file]
+            _sort([file], await self._store.purge([file]), early, kept)
+        if early:
+            log.warning(
+                "Trash let go early: the disk is fuller than files.trash_watermark",
+                files=len(early),
+                bytes=sum(file.size for file in early),
+                todo="free space on the file store's disk, or raise files.trash_watermark",
+            )
+
+    async def _put_back(self, files: Sequence[TrashedFile]) -> tuple[list[TrashedFile], list[Kept]]:
+        restored: list[TrashedFile] = []
+        kept: list[Kept] = []
+        for batch in batches(files):
+            _sort(batch, await self._store.restore(batch), restored, kept)
+        return restored, kept
+
+
+def _errors(filenames: Sequence[str], reason: str) -> list[FieldError]:
+    return [FieldError("filenames", f"{filename} {reason}") for filename in filenames]
+
+
+def _sort(
+    files: Sequence[TrashedFile], reasons: Sequence[str | None], done: list[TrashedFile], kept: list[Kept]
+) -> None:
+    for file, reason in zip(files, reasons, strict=True):
+        if reason is None:
+            done.append(file)
+        else:
+            kept.append(Kept(file.filename, reason))
