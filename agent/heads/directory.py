@@ -14,7 +14,7 @@ from agent.heads.registry import HeadRegistry
 from agent.model import Departure, Kind, Record, Tombstone, rfc3339
 from agent.ports import ABSENT, Change, Clock, Delete, Put, Store
 from agent.records import Records, put, until_settled
-from agent.records.spec import Body
+from agent.records.spec import Body, plain
 
 SELF = "self"
 """Names this head in a path, in place of its uid."""
@@ -104,7 +104,7 @@ class HeadDirectory:
 
         async def attempt() -> Record:
             record = await self._records.expected(uid, expect)
-            tombstone = msgspec.to_builtins(self._tombstone(record))
+            tombstone = plain(self._tombstone(record))
             await self._store.commit(Delete(Kind.HEAD, uid, record.revision), Put(Kind.TOMBSTONE, uid, tombstone))
             return record
 
@@ -167,7 +167,7 @@ class HeadDirectory:
         return Tombstone(Departure.REMOVED, rfc3339(self._clock.now()), **kept)
 
 
-def _state(condition: Condition | None) -> dict[str, Any]:
+def _state(condition: Condition | None) -> Body:
     """A head's state as fields beside its record's; of one that has just come, nothing is known."""
-    shown: dict[str, Any] = msgspec.to_builtins(condition or Condition(State.UNKNOWN))
+    shown: Body = plain(condition or Condition(State.UNKNOWN))
     return shown

@@ -16,6 +16,7 @@ from agent.heads.record import HEADS
 from agent.model import Head, Kind, Record, Tombstone, rfc3339
 from agent.ports import ABSENT, Clock, Put, Store
 from agent.records import put, until_settled
+from agent.records.spec import Body, plain
 
 log = structlog.get_logger()
 
@@ -110,7 +111,7 @@ class HeadRegistry:
             self._members = Members(cluster, self.self_uid, heads, tombstones, self._revision)
 
     async def _write_own(self) -> None:
-        own = msgspec.to_builtins(self._own)
+        own: Body = plain(self._own)
         record = await self._store.get(Kind.HEAD, self.self_uid)
         if record is None:
             body = {**own, "joined": rfc3339(self._clock.now())}

@@ -24,6 +24,11 @@ _UID = re.compile(UID_PATTERN)
 _PLACE = re.compile(r"(.*) - at `\$([^`]*)`", re.DOTALL)
 
 
+def plain(value: Any) -> Any:
+    """A value as it comes back from the store: through JSON, so that a tuple is a list."""
+    return msgspec.json.decode(msgspec.json.encode(value))
+
+
 def is_uid(value: object) -> bool:
     """Whether it has the form of a UID."""
     return isinstance(value, str) and _UID.fullmatch(value) is not None
@@ -76,7 +81,7 @@ class Spec:
     def defaults(self) -> Body:
         """What every stored field is while nobody has set it."""
         infos = {**self.fields, **_fields(self.kept)}
-        return {name: None if info.required else msgspec.to_builtins(info.default) for name, info in infos.items()}
+        return {name: None if info.required else plain(info.default) for name, info in infos.items()}
 
     def view(self, record: Record) -> Body:
         """The record as it is shown: its uid, every known field, and what else is stored."""
@@ -114,7 +119,7 @@ class Spec:
                 required = info.required and not read_only
                 fields[name] = {**_schema(info.type), "required": required, "read_only": read_only}
                 if not info.required:
-                    fields[name]["default"] = msgspec.to_builtins(info.default)
+                    fields[name]["default"] = plain(info.default)
         return fields
 
     def _settled(self, body: Body) -> Body:
@@ -171,7 +176,7 @@ class Spec:
             raise _field_error(name, str(err)) from err
         except ValueError as err:
             raise FieldError(name, str(err)) from err
-        return msgspec.to_builtins(converted)
+        return plain(converted)
 
 
 def invalid(noun: str, errors: Iterable[FieldError]) -> Invalid:
