@@ -44,6 +44,8 @@ class Heads:
 
     coverage: Path | None = None
     """Where coverage data of the agents go; None: they are not measured."""
+    installed: bool = True
+    """Whether the agent is installed in the heads, as `make install` does."""
     _keeper: subprocess.Popen[str] | None = None
     _pid: int = 0
     _groups: list[Path] = field(default_factory=list)
@@ -83,8 +85,11 @@ class Heads:
             head.reap()
         self._keeper = None
 
-    def boot(self, name: str = "head1", *, store_size: str = "256M") -> Head:
-        """Boot a head and wait until its systemd is done; the agent is installed and not started."""
+    def boot(self, name: str = "head1", *, store_size: str = "256M", shared: Sequence[Path] = ()) -> Head:
+        """Boot a head and wait until its systemd is done; the agent is installed and not started.
+
+        `shared`: directories of this machine that the head has at the same place.
+        """
         host = self.host(name)
         place = PLACE / name
         root = layers.mount_root(self._namespaces, self._layers, place)
@@ -93,8 +98,8 @@ class Heads:
         groups = [group / name for group in self._groups]
         head = Head(name, host.address, outside, root, groups, self._namespaces)
         head.mount_tmpfs(head.store, store_size)
-        if self.coverage:
-            head.mount_bind(self.coverage, self.coverage)
+        for directory in [*shared, *([self.coverage] if self.coverage else [])]:
+            head.mount_bind(directory, directory)
         self._heads.append(head)
         head.power_on()
         return head
@@ -159,8 +164,10 @@ class Heads:
         place = Path(f"/proc/{self._pid}/root{PLACE}")
         place.mkdir()
         layers.host_layer(place / "host")
-        layers.agent_layer(place / "agent")
-        self._layers = [PLACE / "agent", PLACE / "host"]
+        self._layers = [PLACE / "host"]
+        if self.installed:
+            layers.agent_layer(place / "agent")
+            self._layers.insert(0, PLACE / "agent")
         if self.coverage:
             self.coverage.mkdir(parents=True, exist_ok=True)
             self.coverage.chmod(0o777)
