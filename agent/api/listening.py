@@ -94,14 +94,14 @@ def _unix(path: Path) -> socket.socket:
 
 @contextlib.asynccontextmanager
 async def serving(
-    api: Api, listeners: Sequence[socket.socket], tls: ssl.SSLContext, drain: Callable[[], float]
+    api: Api, listeners: Sequence[socket.socket], tls: ssl.SSLContext | None, drain: Callable[[], float]
 ) -> AsyncIterator[None]:
     """Answer on these sockets; on the way out, stop as a lame duck.
 
     Closing at once would drop requests: aiohttp closes what has connected and not yet asked, asyncio loses what
     it has accepted and not yet set up. So: go on accepting while every answer says `Connection: close`; then stop
     reading the listeners without closing them, so that the kernel queues new connections for our successor;
-    then wait for what is in flight.
+    then wait for what is in flight. `tls` may be None when every socket is a Unix socket.
     """
     loop = asyncio.get_running_loop()
     http = HttpServer(api)
