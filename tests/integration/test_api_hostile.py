@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -21,7 +23,7 @@ import pytest
 
 from agent.api.call import Route
 from agent.api.routes import ROUTES
-from tests.support.hostile import RAW, UID, exchange, faults, request, requests, sound
+from tests.support.hostile import RAW, UID, exchange, faults, request, requests, sound, taken_apart
 
 ROOT = Path(__file__).parents[2]
 PARALLEL = 8
@@ -34,6 +36,8 @@ class Agent:
 
     process: subprocess.Popen[bytes]
     place: Path
+    port: int
+    """Where it speaks TLS."""
 
     @property
     def socket(self) -> Path:
@@ -58,9 +62,10 @@ def agent() -> Iterator[Agent]:
     place = Path(tempfile.mkdtemp(prefix="hostile-"))
     (place / "store").mkdir()
     (place / "state").mkdir(mode=0o700)
+    port = _free_port()
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(place / "key")], check=True)
     (place / "ini").write_text(
-        f"[head]\nuid = {'a' * 32}\n[api]\nlisten = 127.0.0.1:{_free_port()}\nsocket = {place}/s\n"
+        f"[head]\nuid = {'a' * 32}\n[api]\nlisten = 127.0.0.1:{port}\nsocket = {place}/s\n"
         f"[auth]\nssh_key = {place}/key\n[files]\nroot = {place}/store\n[database]\npath = {place}/state/agent.db\n"
         f"[state]\ndirectory = {place}/state\n[log]\nlevel = info\nformat = console\n"
     )
@@ -68,7 +73,7 @@ def agent() -> Iterator[Agent]:
     with (place / "log").open("wb") as log:
         command = [sys.executable, "-m", "agent", "--config", str(place / "ini")]
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-    made = Agent(process, place)
+    made = Agent(process, place, port)
     try:
         _wait_until_it_answers(made)
         yield made
@@ -166,6 +171,25 @@ async def test_clients_that_vanish_in_the_middle_leave_no_trace(agent: Agent) ->
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 sock.sendall(data)
     assert (await exchange(agent.socket, request("GET", "/healthz"))).status == 200
+
+
+def test_strangers_on_the_tls_port_learn_nothing_and_leave_no_trace(agent: Agent) -> None:
+    for data in RAW:
+        with socket.create_connection(("127.0.0.1", agent.port), 10) as plain:
+            plain.sendall(data[:1000])
+            with contextlib.suppress(ConnectionError):
+                assert not plain.recv(65536).startswith(b"HTTP"), data[:50]
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    for path in ("/healthz", "/database/clean", "/head/services", "/database/backups"):
+        for _ in range(20):  # gone before the agent has looked at who it is
+            with socket.create_connection(("127.0.0.1", agent.port), 10) as plain, context.wrap_socket(plain) as tls:
+                tls.sendall(request("GET", path))
+                tls.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with socket.create_connection(("127.0.0.1", agent.port), 10) as plain, context.wrap_socket(plain) as tls:
+            tls.sendall(request("GET", path))
+            reply = taken_apart(b"".join(iter(lambda: tls.recv(65536), b"")))
+            assert reply.status == (200 if path == "/healthz" else 401 if "clean" in path else 403)
 
 
 async def test_after_all_that_it_is_alive_small_and_met_no_bug(agent: Agent) -> None:
