@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 
 from cryptography import x509
@@ -43,8 +42,8 @@ def check_ssh_public(text: str) -> str:
 def ssh_fingerprint(ssh_public: str) -> str:
     """A public key's fingerprint as `ssh-keygen -l` prints it."""
     try:
-        raw = base64.b64decode(ssh_public.split()[1])
-    except (IndexError, binascii.Error):
+        raw = base64.b64decode(ssh_public.split()[1], validate=True)
+    except (IndexError, ValueError):
         return "unreadable"
     return "SHA256:" + base64.b64encode(hashlib.sha256(raw).digest()).decode().rstrip("=")
 
