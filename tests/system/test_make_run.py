@@ -12,7 +12,7 @@ from tests.support.heads import Head, Heads
 from tests.support.heads.layers import CHECKOUT
 from tests.system.demo import throwaway
 
-LEFT = (
+TRACES = (
     "/usr/sbin/clusterware-head-agent",
     "/usr/lib/clusterware-head-agent",
     "/usr/lib/systemd/system/clusterware-head-agent.service",
@@ -43,7 +43,7 @@ def test_each_printed_command_works_in_the_throw_away_head() -> None:
 
 
 def test_it_works_on_a_machine_that_systemd_runs_and_leaves_nothing(machine: Head) -> None:
-    users = machine.path("/etc/passwd").read_text(), machine.path("/etc/group").read_text()
+    before = _traces(machine)
     run = subprocess.Popen(
         machine.argv("make", "--no-print-directory", "-C", str(CHECKOUT), "run"),
         stdout=subprocess.PIPE,
@@ -56,9 +56,14 @@ def test_it_works_on_a_machine_that_systemd_runs_and_leaves_nothing(machine: Hea
         machine.run("pkill", "-INT", "-f", "tests.system.demo", check=False)
         said, _ = run.communicate(timeout=20)
     assert "Stopped; nothing is left behind." in said
-    assert [path for path in LEFT if machine.path(path).exists()] == []
-    assert (machine.path("/etc/passwd").read_text(), machine.path("/etc/group").read_text()) == users
-    assert list(machine.path("/srv").glob("clusterware-store-*")) == []
+    assert _traces(machine) == before
+
+
+def _traces(machine: Head) -> dict[str, str]:
+    """What an agent would leave, as it is: users, files, stores."""
+    found = {path: machine.path(path).read_text() for path in ("/etc/passwd", "/etc/group")}
+    places = [*TRACES, *(str(p) for p in machine.path("/srv").iterdir())]
+    return found | {path: machine.run("find", path, check=False).stdout for path in places}
 
 
 def _try_what_it_prints(machine: Head, run: subprocess.Popen[str]) -> None:

@@ -48,22 +48,22 @@ def sweep() -> None:
     """Take down what runs left behind whose keeper was itself killed."""
     for base in hierarchies():
         for group in base.glob(f"{PREFIX}*"):
-            if not Path("/proc", group.name.removeprefix(PREFIX)).exists():
+            if not Path("/proc", group.name.removeprefix(PREFIX).partition(".")[0]).exists():
                 take_down(group)
 
 
-def _groups(owner: str) -> list[Path]:
+def _groups(run: str) -> list[Path]:
     if Path("/run/systemd/system").is_dir():
         # Started in a scope of its own, which systemd delegated to us.
         own = next(x for x in Path("/proc/self/cgroup").read_text().splitlines() if x.startswith("0::"))
-        return [hierarchies()[0] / own[3:].lstrip("/") / f"{PREFIX}{owner}"]
-    return [base / f"{PREFIX}{owner}" for base in hierarchies()]
+        return [hierarchies()[0] / own[3:].lstrip("/") / f"{PREFIX}{run}"]
+    return [base / f"{PREFIX}{run}" for base in hierarchies()]
 
 
-def main(owner: str) -> None:
+def main(run: str) -> None:
     """Make what the run needs, say so, wait for the end of standard input, and take everything down."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    groups = _groups(owner)
+    groups = _groups(run)
     for group in groups:
         group.mkdir()
     # A /run of our own: network namespaces, nspawn's state and the heads' files are never seen outside.

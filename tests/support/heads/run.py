@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from uuid import uuid4
 
 from tests.support.heads import keeper, layers
 from tests.support.heads.head import Head
@@ -141,7 +142,7 @@ class Heads:
         if Path("/run/systemd/system").is_dir():
             argv = ["systemd-run", "--scope", "--quiet", "--collect", "--property=Delegate=yes", *argv]
         self._keeper = subprocess.Popen(
-            [*argv, "/usr/bin/python3", "-I", keeper.__file__, str(os.getpid())],
+            [*argv, "/usr/bin/python3", "-I", keeper.__file__, f"{os.getpid()}.{uuid4().hex[:8]}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
