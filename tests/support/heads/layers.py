@@ -44,12 +44,15 @@ def host_layer(layer: Path) -> None:
     """Make the layer that hides this machine's own life."""
     for name in _HIDDEN:
         place = layer / name
+        if not (Path("/") / name).exists():
+            continue
         place.mkdir(parents=True)
         os.setxattr(place, "trusted.overlay.opaque", b"y")
         _like_the_host(layer, name)
     for name, text in _FILES.items():
         (layer / name).parent.mkdir(parents=True, exist_ok=True)
         (layer / name).write_text(text)
+    (layer / "etc/systemd/system").mkdir(parents=True, exist_ok=True)
     for unit in _MASKED:
         (layer / "etc/systemd/system" / unit).symlink_to("/dev/null")
     (layer / "etc/systemd/system/default.target").symlink_to("/lib/systemd/system/multi-user.target")
@@ -92,6 +95,7 @@ def furnish(root: Path, name: str, hosts: dict[str, str]) -> None:
     lines = ["127.0.0.1 localhost", "::1 localhost", *(f"{address} {host}" for host, address in hosts.items())]
     (root / "etc/hosts").write_text("\n".join(lines) + "\n")
     key = root / "etc/ssh/ssh_host_ed25519_key"
+    key.parent.mkdir(exist_ok=True)
     _command(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"root@{name}", "-f", str(key)])
 
 

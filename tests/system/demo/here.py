@@ -31,6 +31,8 @@ def agent() -> Iterator[list[tuple[str, str]]]:
         raise RuntimeError(
             "cannot install the agent: one is installed on this machine already: see `cw-headctl services`"
         )
+    if _STATE.exists():
+        raise RuntimeError(f"cannot install the agent: {_STATE} holds another's state: move it away first")
     print("Installing the agent on this machine ...", flush=True)
     with contextlib.ExitStack() as undo:
         undo.callback(_remove_what_it_made)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.support.heads import Head, Heads
-from tests.support.heads.head import SOCKET
+from tests.support.heads.head import SOCKET, wait_for
 from tests.system.demo import images, services
 
 RUN = Path("build/run")
@@ -44,6 +44,7 @@ def agent(heads: Heads) -> Iterator[list[tuple[str, str]]]:
     head.start_agent()
     images.make(head.path(head.store))
     create_objects(head)
+    wait_for(lambda: len(head.api("GET", "/head/files/unused").data) == len(images.UNUSED), "files of [files] min_age")
     shutil.rmtree(RUN, ignore_errors=True)
     RUN.mkdir(parents=True)
     try:
