@@ -101,11 +101,13 @@ class SqliteStore:
                     revision = await _apply(writer, changes)
                     await writer.execute_fetchall("COMMIT")
                 except BaseException as err:
-                    # Queued behind whatever a cancelled call left running in the connection's thread.
-                    await writer.rollback()
-                    if isinstance(err, asyncio.CancelledError):
-                        # The COMMIT may have been done all the same.
-                        self._tell(_kinds(changes))
+                    try:
+                        # Queued behind whatever a cancelled call left running in the connection's thread.
+                        await writer.rollback()
+                    finally:
+                        if isinstance(err, asyncio.CancelledError):
+                            # The COMMIT may have been done all the same.
+                            self._tell(_kinds(changes))
                     raise
             self._connections.revision = revision
         self._tell(_kinds(changes))
