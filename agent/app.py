@@ -292,8 +292,10 @@ def _tell_differences(live: Live) -> None:
 
 
 def _place(listen: tuple[str, ...]) -> Place:
-    host, full = socket.gethostname(), socket.getfqdn()
-    return Place(tuple(dict.fromkeys((host, full))), reachable_addresses(), listen)
+    """How this head is reached. Its names come from the host name alone: DNS could keep the start waiting."""
+    host = socket.gethostname()
+    names = tuple(name for name in dict.fromkeys((host, host.partition(".")[0])) if name != "localhost")
+    return Place(names, reachable_addresses(), listen)
 
 
 def _known(problem: Callable[[], str | None]) -> Callable[[], Awaitable[str | None]]:

@@ -57,6 +57,8 @@ class Api:
             else:
                 route, params = self._router.find(request.method, request.path)
                 caller = self._gate.admit(route, request)
+                if request.query_string:
+                    _check_query(route, request)
                 if "Expect" in request.headers:
                     await _go_ahead(request)
                 answer = await route.handler(Call(request, self._rooms, caller, request_id, params))
@@ -106,10 +108,19 @@ class Api:
             "took": round(took, 4),
             **_who(request, caller),
         }
-        if failed is not None:
+        if failed is not None and failed.code == "not-ready":
+            log.debug("Request refused", **facts, reason=failed.reason)  # probes ask often, and readiness is no change
+        elif failed is not None:
             log.warning("Request failed" if status >= 500 else "Request refused", **facts, reason=failed.reason)
         elif status < 400:
             log.info("Request changed something", **facts)
+
+
+def _check_query(route: Route, request: web.BaseRequest) -> None:
+    """Raises Invalid for a parameter that the route does not have: a mistyped ?dry_run=1 must not remove anything."""
+    if unknown := sorted(set(request.query) - set(route.switches)):
+        known = f"it has {', '.join(route.switches)}" if route.switches else "it has none"
+        raise errors.Invalid(f"?{unknown[0][:40]} is not a parameter of this path: {known}", code="unknown-parameter")
 
 
 def _who(request: web.BaseRequest, caller: Caller | None) -> dict[str, Any]:

@@ -48,8 +48,8 @@ class Slow:
         raise Conflict("too late")
 
 
-def row(method: str, path: str, handler: object) -> Route:
-    return Route(method, path, handler, Access.PUBLIC, "a row")  # type: ignore[arg-type]
+def row(method: str, path: str, handler: object, *switches: str) -> Route:
+    return Route(method, path, handler, Access.PUBLIC, "a row", switches=switches)  # type: ignore[arg-type]
 
 
 ROWS = [
@@ -57,7 +57,7 @@ ROWS = [
     row("POST", "/echo", echo),
     row("GET", "/bug", buggy),
     row("POST", "/refuse", refusing),
-    row("PUT", "/conditional", conditional),
+    row("PUT", "/conditional", conditional, "dry_run"),
 ]
 
 
@@ -176,6 +176,12 @@ async def test_if_match_is_a_revision(
 async def test_switch_in_the_query(http: aiohttp.ClientSession, query: str, status: int) -> None:
     async with http.put(f"/conditional?{query}") as answer:
         assert answer.status == status
+
+
+@pytest.mark.parametrize("query", ["dryrun=1", "dry_run=1&x", "DRY_RUN=1"])
+async def test_unknown_parameter_is_refused_by_name(http: aiohttp.ClientSession, query: str) -> None:
+    async with http.put(f"/conditional?{query}") as answer:
+        assert (answer.status, (await answer.json())["code"]) == (422, "unknown-parameter")
 
 
 @pytest.mark.parametrize(
