@@ -72,7 +72,7 @@ class Surveyor:
         self._waiting += 1
         try:
             async with self._turn:
-                if self._last is None or self._last.started < asked:
+                if self._last is None or self._last.started <= asked:
                     self._last = await self._survey()
                 return self._last
         finally:
