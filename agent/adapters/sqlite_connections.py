@@ -37,6 +37,7 @@ class Connections:
         """The newest revision that is known; it never goes back while the agent runs."""
         self._migrations = migrations
         self._told = told
+        self._said: str | None = None
         self._writer: aiosqlite.Connection | None = None
         self._reader: aiosqlite.Connection | None = None
         self._file: tuple[int, int] | None = None
@@ -69,6 +70,7 @@ class Connections:
             await self.close(err)
             self.fail(err)
             return
+        self._said = None
         if self.failure is not None:
             self.failure = None
             log.info("Database opened", path=str(self.path), revision=self.revision)
@@ -93,8 +95,11 @@ class Connections:
         self._reader = self._writer = None
 
     def fail(self, why: Unavailable) -> None:
-        """Stop using the database."""
+        """Stop using the database; said once for each reason, however often it is tried again."""
         self.failure = why
+        if why.reason == self._said:
+            return
+        self._said = why.reason
         if isinstance(why, Damaged):
             advice = "the file is left as it is: bring back a backup with cw-headctl database restore"
         else:

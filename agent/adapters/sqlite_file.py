@@ -12,9 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
+import structlog
+
 from agent.adapters.sqlite_errors import Damaged, translate, translate_os
 from agent.adapters.sqlite_schema import MIGRATIONS, faults, identify, migrate
-from agent.errors import Conflict, Invalid, Unavailable
+from agent.errors import Conflict, Invalid
+
+log = structlog.get_logger()
 
 BUSY_TIMEOUT = 5.0
 """Seconds that a statement waits for another program's lock."""
@@ -72,7 +76,8 @@ def prepare(path: Path, migrations: Migrations = MIGRATIONS, *, alone: bool = Fa
     """
     try:
         if beside(path, ".restored").exists():
-            finish_restore(path)
+            aside = finish_restore(path)
+            log.warning("Interrupted restore finished", path=str(path), old=str(aside))
         if not os.path.lexists(path):
             _begin(path, migrations)
         found = path.stat()
@@ -109,6 +114,7 @@ def _begin(path: Path, migrations: Migrations) -> None:
     sync(draft)
     draft.rename(path)
     sync(path.parent)
+    log.info("Database begun", path=str(path))
 
 
 def copy_out(path: Path, target: Path) -> int:
@@ -203,15 +209,15 @@ def finish_restore(path: Path) -> Path:
 
 
 def size(path: Path) -> int:
-    """Bytes of the database and its write-ahead log."""
-    with contextlib.suppress(FileNotFoundError):
+    """Bytes of the database and its write-ahead log, 0 where there is none."""
+    with contextlib.suppress(OSError):
         return path.stat().st_size + log_size(path)
     return 0
 
 
 def log_size(path: Path) -> int:
     """Bytes of the write-ahead log."""
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(OSError):
         return beside(path, "-wal").stat().st_size
     return 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,8 @@ class SqliteStore:
             if len(rows) < wanted:
                 break
             last, wanted = rows[-1][0], limit - len(keys)
-        return [str(key, "utf-8").replace("\0", "/") for key in keys]
+        with self._damage("a reference"):
+            return [str(key, "utf-8").replace("\0", "/") for key in keys]
 
     def on_change(self, callback: Callable[[frozenset[Kind]], None]) -> None:
         """Have `callback` called after each commit; with every kind when the engine goes away or comes back."""
@@ -90,11 +91,11 @@ class SqliteStore:
 
     async def commit(self, *changes: Change) -> int:
         """Apply all changes or none, on the disk before it returns."""
-        if not changes:
-            return self._connections.revision
         async with self._writing:
             with self._connections.guard("write to"):
                 writer = self._connections.writer
+                if not changes:
+                    return self._connections.revision
                 await self._connections.still_there()
                 try:
                     await writer.execute_fetchall("BEGIN IMMEDIATE")
@@ -194,10 +195,16 @@ class SqliteStore:
 
     async def _records(self, sql: str, kind: Kind, *parameters: str) -> list[Record]:
         rows = await self._read(sql, kind, *parameters)
-        try:
+        with self._damage(f"a record of kind {kind}"):
             return [Record(kind, uid, revision, _decode(body), name) for uid, revision, name, body in rows]
-        except msgspec.DecodeError as err:
-            damaged = Damaged(f"cannot read the database: a record of kind {kind} is damaged")
+
+    @contextlib.contextmanager
+    def _damage(self, what: str) -> Iterator[None]:
+        """Around the reading of what was stored: SQLite has no checksums, so it may not be what was written."""
+        try:
+            yield
+        except (msgspec.DecodeError, UnicodeDecodeError) as err:
+            damaged = Damaged(f"cannot read the database: {what} is damaged")
             self._connections.fail(damaged)
             raise damaged from err
 

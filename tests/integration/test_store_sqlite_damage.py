@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from agent.errors import Unavailable
 from agent.model import Kind
 from agent.ports import Delete, Put
 from tests.support.databases import UID, contents, execute, fill, overwrite
+from tests.support.logs import log_lines
 
 
 def garbage_header(path: Path) -> None:
@@ -73,6 +75,10 @@ def gone_but_for_its_log(path: Path) -> None:
 
 def garbage_body(path: Path) -> None:
     execute(path, "UPDATE record SET body = '{'")
+
+
+def garbage_reference(path: Path) -> None:
+    execute(path, "UPDATE reference SET key = x'ff'")
 
 
 DAMAGES = [
@@ -150,24 +156,43 @@ async def test_a_missing_directory_is_reported_and_tried_again(tmp_path: Path) -
         await store.commit(Put(Kind.IMAGE, UID, {}))
 
 
-async def test_going_away_and_coming_back_is_told(tmp_path: Path) -> None:
+async def test_a_problem_that_stays_is_logged_once(tmp_path: Path) -> None:
+    with log_lines() as lines:
+        async with SqliteStore.open(tmp_path / "later" / "agent.db") as store:
+            for _ in range(3):
+                with pytest.raises(Unavailable):
+                    await store.reopen_if_needed()
+    assert [line["event"] for line in lines] == ["Database unusable"]
+
+
+async def test_a_directory_that_is_a_file_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    async with SqliteStore.open(tmp_path / "file" / "agent.db") as store:
+        assert store.problem is not None
+        assert await store.size() == 0
+
+
+async def test_coming_back_is_told(tmp_path: Path) -> None:
     async with SqliteStore.open(tmp_path / "later" / "agent.db") as store:
         told: list[frozenset[Kind]] = []
         store.on_change(told.append)
         with pytest.raises(Unavailable):
             await store.reopen_if_needed()
+        assert told == []
         (tmp_path / "later").mkdir()
         await store.reopen_if_needed()
-        assert told == [frozenset(Kind), frozenset(Kind)]
+        assert told == [frozenset(Kind)]
 
 
-async def test_a_damaged_record_is_damage(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [garbage_body, garbage_reference])
+async def test_content_that_is_not_what_was_written_is_damage(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     path = tmp_path / "agent.db"
     await fill(path)
-    garbage_body(path)
+    damage(path)
     async with SqliteStore.open(path) as store:
-        with pytest.raises(Unavailable):
-            await store.records(Kind.IMAGE)
+        read: list[Awaitable[object]] = [store.records(Kind.IMAGE), store.references("", 10)]
+        outcomes = await asyncio.gather(*read, return_exceptions=True)
+        assert any(isinstance(outcome, Unavailable) for outcome in outcomes)
         assert store.problem is not None
 
 
