@@ -85,7 +85,7 @@ class Spec:
 
     def view(self, record: Record) -> Body:
         """The record as it is shown: its uid, every known field, and what else is stored."""
-        return {"uid": record.uid, **self.defaults, **record.body}
+        return {"uid": None, **self.defaults, **record.body} | {"uid": record.uid}
 
     def read_new(self, body: Body) -> tuple[str | None, Body]:
         """The uid, where one was given, and the fields of a record to create; raises Invalid, naming every fault."""
