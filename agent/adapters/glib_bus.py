@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import pydbus
-from gi.repository import Gio, GLib
+from gi.repository import Gio, GLib, GObject
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ class GLibThread:
         finally:
             self._context.pop_thread_default()
 
-    def do(self, work: Callable[[], None]) -> None:
+    def do(self, work: Callable[[], object]) -> None:
         """Have `work` done in the thread, after what was asked for before."""
 
         def once(_data: object = None) -> bool:
@@ -72,16 +72,25 @@ class GLibThread:
 
 
 class Connection:
-    """One connection to a message bus. Replies and signals arrive in the order in which the bus sent them."""
+    """One connection to a message bus. Replies and signals arrive in the order in which the bus sent them.
+
+    It has to be closed: left to the garbage collector, the GDBusConnection could be disposed of while the
+    collecting thread has the interpreter's lock, which waits for a lock of GDBus, whose own thread waits for
+    the interpreter's lock to count a reference (seen, as a process that stood still for good).
+    """
 
     def __init__(self, thread: GLibThread, bus: Any) -> None:
         self._thread = thread
         self._con = bus.con
+        # One reference that Python does not count: with it, GDBus's thread never has to ask Python when it adds one.
+        self._held = GObject.Value(Gio.DBusConnection, bus.con)
+        self._ids: list[int] = []
+        self._ended = False
 
     @property
     def closed(self) -> bool:
         """Whether the bus has gone away, or this side has closed the connection."""
-        return bool(self._con.is_closed())
+        return self._ended
 
     @staticmethod
     async def open(thread: GLibThread, address: str, on_closed: Callable[[], None], *, timeout: float) -> Connection:
@@ -91,18 +100,22 @@ class Connection:
 
         def connect() -> None:
             try:
-                bus = pydbus.connect(address)
+                made = Connection(thread, pydbus.connect(address))
             except GLib.Error as err:
                 loop.call_soon_threadsafe(_fail, opened, BusError(CLOSED, err.message))
                 return
-            bus.con.connect("closed", lambda *_: loop.call_soon_threadsafe(on_closed))
-            loop.call_soon_threadsafe(arrived, bus)
+            made._con.connect("closed", lambda *_: loop.call_soon_threadsafe(ended, made))
+            loop.call_soon_threadsafe(arrived, made)
 
-        def arrived(bus: Any) -> None:
+        def ended(made: Connection) -> None:
+            made._ended = True
+            on_closed()
+
+        def arrived(made: Connection) -> None:
             if opened.done():  # nobody waits for it any more
-                thread.do(lambda: bus.con.close_sync(None))
+                made._discard()
             else:
-                opened.set_result(Connection(thread, bus))
+                opened.set_result(made)
 
         thread.do(connect)
         try:
@@ -166,22 +179,36 @@ class Connection:
             if made is not None:
                 loop.call_soon_threadsafe(hear, made)
 
-        self._thread.do(
-            lambda: self._con.signal_subscribe(sender, interface, member, None, arg0, Gio.DBusSignalFlags.NONE, fired)
-        )
+        def subscribe() -> None:
+            flags = Gio.DBusSignalFlags.NONE
+            self._ids.append(self._con.signal_subscribe(sender, interface, member, None, arg0, flags, fired))
+
+        self._thread.do(subscribe)
 
     async def close(self) -> None:
-        """Close the connection; what is under way fails with CLOSED."""
+        """Close the connection and free it; what is under way fails with CLOSED."""
+        self._ended = True
+        self._discard()
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
+        freed = asyncio.Event()
+        self._thread.do(lambda: loop.call_soon_threadsafe(freed.set))
+        await freed.wait()
 
-        def close() -> None:
-            with contextlib.suppress(GLib.Error):  # it was closed already
-                self._con.close_sync(None)
-            loop.call_soon_threadsafe(_succeed, done, None)
+    def _discard(self) -> None:
+        self._thread.do(self._shut)
+        self._thread.do(self._free)
 
-        self._thread.do(close)
-        await done
+    def _shut(self) -> None:
+        for number in self._ids:
+            self._con.signal_unsubscribe(number)
+        with contextlib.suppress(GLib.Error):  # the bus has gone: then only our end is left to close
+            self._con.close_sync(None)
+        with contextlib.suppress(GLib.Error):
+            self._con.get_stream().close(None)
+
+    def _free(self) -> None:
+        del self._con._pydbus  # a cycle, which only the garbage collector would end
+        self._con = self._held = None
 
 
 def _bus_error(err: Any) -> BusError:

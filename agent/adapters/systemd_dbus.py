@@ -14,12 +14,15 @@ from agent.adapters import systemd_wire as wire
 from agent.adapters.glib_bus import BusError, Connection, GLibThread
 from agent.adapters.systemd_jobs import GONE, Jobs
 from agent.adapters.systemd_reader import PATIENCE, Reader
-from agent.errors import AgentError, Failed, NotFound, TimedOut, Unavailable
+from agent.errors import Failed, NotFound, TimedOut, Unavailable
 from agent.ports import Changed, Gone, Lost, Snapshot, Unit, UnitEvent, Verb
 
 SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
 """Seconds between attempts to connect: doubled each time, and from the first on again after a success."""
+
+SETTLE = 2.0
+"""Seconds that the answer to an action waits for what it has changed to be looked at."""
 
 METHODS = {Verb.START: "StartUnit", Verb.STOP: "StopUnit", Verb.RESTART: "RestartUnit", Verb.RELOAD: "ReloadUnit"}
 
@@ -41,6 +44,8 @@ class SystemdUnits:
         """Units that were loaded and have not been looked at yet."""
         self._reloading = False
         """systemd is at a daemon-reload: it signals that every unit vanishes, then that it is back."""
+        self._settled = asyncio.Event()
+        """Whether all that was signalled has been looked at."""
         self._meanwhile: list[tuple[str, wire.Fields]] | None = None
         """What was signalled since the question that is under way was put."""
 
@@ -71,14 +76,7 @@ class SystemdUnits:
 
     async def job(self, verb: Verb, unit: str, timeout: float) -> str:
         """See UnitManager."""
-        doing = f"{verb} {unit}"
-        try:
-            async with asyncio.timeout(timeout):
-                (path,) = await self._do(doing, METHODS[verb], "(ss)", unit, "replace", timeout=timeout)
-                result = await self._jobs.result(path)
-        except TimeoutError as err:
-            raise TimedOut(f"{doing} has not ended within {timeout:g} s; systemd goes on with it") from err
-        return self._guess(verb, unit) if result == GONE else result
+        return await self._job(f"{verb} {unit}", verb, unit, timeout)
 
     async def reset_failed(self, unit: str, timeout: float) -> None:
         """See UnitManager."""
@@ -94,23 +92,32 @@ class SystemdUnits:
         return await self._switch("disable", unit, timeout)
 
     async def _switch(self, word: str, unit: str, timeout: float) -> str:
-        tool = wire.switch(word, unit)
+        doing = f"{word} {unit}"
         try:
-            await self.job(Verb.START, tool, timeout)
+            await self._job(doing, Verb.START, wire.switch(word, unit), timeout)
         except NotFound as err:
-            reason = f"cannot {word} {unit}: {wire.SWITCHES[word]}.service is not installed: install the agent again"
+            reason = f"cannot {doing}: {wire.SWITCHES[word]}.service is not installed: install the agent again"
             raise Failed(reason) from err
-        except AgentError as err:
-            err.reason = err.reason.replace(f"{Verb.START} {tool}", f"{word} {unit}")
-            raise
         if self._systemd is None:
-            raise Unavailable(f"{word} {unit} was done, but D-Bus went away before its effect could be seen")
+            raise Unavailable(f"{doing} was done, but D-Bus went away before its effect could be seen")
         try:
             state = await self._systemd.file_state(unit)
         except BusError as err:
-            raise wire.failure(err, f"{word} {unit}") from err
+            raise wire.failure(err, doing) from err
         self._apply(unit, {"file_state": state})
         return state
+
+    async def _job(self, doing: str, verb: Verb, unit: str, timeout: float) -> str:
+        try:
+            async with asyncio.timeout(timeout):
+                (path,) = await self._do(doing, METHODS[verb], "(ss)", unit, "replace", timeout=timeout)
+                result = await self._jobs.result(path)
+        except TimeoutError as err:
+            raise TimedOut(f"{doing} has not ended within {timeout:g} s; systemd goes on with it") from err
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE):
+                await self._settled.wait()
+        return self._guess(verb, unit) if result == GONE else result
 
     async def _do(self, doing: str, method: str, signature: str, *arguments: Any, timeout: float) -> Any:
         if self._systemd is None:
@@ -137,13 +144,16 @@ class SystemdUnits:
             else:
                 self._hear(Lost("systemd is not on the system bus"))
             while not bus.closed:
-                await self._wake.wait()
+                if not self._relist and not self._loaded:
+                    await self._wake.wait()
                 self._wake.clear()
                 if self._relist:
                     await self._list(systemd)
                     listed = True
                 elif self._loaded:
                     await self._look(systemd)
+                if not self._relist and not self._loaded:
+                    self._settled.set()
             self._hear(Lost("the system bus closed the connection"))
         except BusError as err:
             self._hear(Lost(f"cannot ask systemd: {err.message}"))
@@ -192,8 +202,6 @@ class SystemdUnits:
 
     def _apply(self, name: str, fields: wire.Fields) -> None:
         """Note a change at once, and once more over the answer to the question that is under way."""
-        if self._reloading:
-            return
         if self._meanwhile is not None:
             self._meanwhile.append((name, fields))
         old = self._units.get(name)
@@ -249,6 +257,7 @@ class SystemdUnits:
 
     def _read_all(self, _signal: object = None) -> None:
         self._relist = True
+        self._settled.clear()
         self._wake.set()
 
     def _on_reloading(self, begins: bool) -> None:  # noqa: FBT001  the signal's only argument
@@ -264,14 +273,18 @@ class SystemdUnits:
             self._hear(Lost("systemd has left the system bus"))
 
     def _on_changed(self, change: tuple[str, wire.Fields]) -> None:
-        self._apply(*change)
+        if not self._reloading:
+            self._apply(*change)
 
     def _on_loaded(self, name: str) -> None:
-        self._loaded.add(name)
-        self._wake.set()
+        if not self._reloading:
+            self._loaded.add(name)
+            self._settled.clear()
+            self._wake.set()
 
     def _on_unloaded(self, name: str) -> None:
-        self._apply(name, wire.UNLOADED)
+        if not self._reloading:
+            self._apply(name, wire.UNLOADED)
 
     def _on_job_ended(self, ended: tuple[str, str, str]) -> None:
         path, name, result = ended

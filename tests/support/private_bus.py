@@ -1,0 +1,37 @@
+"""A message bus of the test's own: a real dbus-daemon on a socket in a directory."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+
+class PrivateBus:
+    """A dbus-daemon that can be stopped and started again at the same address."""
+
+    def __init__(self, directory: Path) -> None:
+        self.address = f"unix:path={directory / 'bus'}"
+        self._daemon: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """Start the daemon and wait until it listens."""
+        command = [
+            "dbus-daemon",
+            "--session",
+            "--nofork",
+            "--nopidfile",
+            "--print-address",
+            f"--address={self.address}",
+        ]
+        self._daemon = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        assert self._daemon.stdout is not None
+        assert self._daemon.stdout.readline().startswith("unix:")
+
+    def stop(self) -> None:
+        """End the daemon; every connection is closed by that."""
+        assert self._daemon is not None
+        assert self._daemon.stdout is not None
+        self._daemon.terminate()
+        self._daemon.wait(10)
+        self._daemon.stdout.close()
+        self._daemon = None
