@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import MutableMapping
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -22,34 +23,14 @@ REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 _PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2, "exception": 3}
 _NAMESPACE = UUID("5d1f3f0c-3c53-4f1e-9d0b-6c1f0a4f7f52")
 _QUEUE = 10_000
-
-MESSAGES = (
-    "Agent started",
-    "Agent is stopping",
-    "Agent failed",
-    "Configuration reloaded",
-    "Configuration refused",
-    "Static files differ from the configuration",
-    "Sockets from systemd are not those of the configuration",
-    "Periodic work failed",
-    "Periodic work recovered",
-    "Request changed something",
-    "Request met a bug",
-)
-"""The events that operators look for; each has a MESSAGE_ID, fixed for ever by its text."""
+_JOURNALD_AWAY = 1.0
+"""Seconds between two tries while nobody reads the journal's socket."""
 
 
+@lru_cache(1024)
 def message_id(event: str) -> str:
-    """The MESSAGE_ID of an event, 32 hex digits."""
+    """The MESSAGE_ID of an event, 32 hex digits: fixed for ever by the event's text, which therefore never changes."""
     return uuid5(_NAMESPACE, event).hex
-
-
-_IDS = {event: message_id(event) for event in MESSAGES}
-
-
-def register(*events: str) -> None:
-    """Give more events a MESSAGE_ID; rooms name theirs."""
-    _IDS.update({event: message_id(event) for event in events})
 
 
 class _JournalWriter:
@@ -61,6 +42,7 @@ class _JournalWriter:
     def __init__(self) -> None:
         self._lines: queue.Queue[dict[str, Any] | None] = queue.Queue(_QUEUE)
         self._lost = 0
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
         self._thread.start()
 
@@ -74,6 +56,8 @@ class _JournalWriter:
         """Write out what waits, for at most two seconds."""
         self.put_end()
         self._thread.join(2.0)
+        self._closing.set()
+        self._thread.join(2.0)
 
     def put_end(self) -> None:
         try:
@@ -83,10 +67,23 @@ class _JournalWriter:
 
     def _write(self) -> None:
         while (fields := self._lines.get()) is not None:
-            systemd.journal.send(**fields)
+            self._send(fields)
             if self._lost and self._lines.empty():
                 lost, self._lost = self._lost, 0
-                systemd.journal.send("Log lines were lost: the journal did not keep up", PRIORITY=4, LOST=str(lost))
+                self._send({"MESSAGE": "Log lines were lost: the journal did not keep up", "PRIORITY": 4, "LOST": lost})
+
+    def _send(self, fields: dict[str, Any]) -> None:
+        """Send one line; while journald is away, hold it back, and with it those that wait."""
+        while not self._closing.is_set():
+            try:
+                systemd.journal.send(**fields)
+            except ConnectionRefusedError:
+                self._closing.wait(_JOURNALD_AWAY)
+            except OSError:
+                self._lost += 1
+                return
+            else:
+                return
 
 
 def _add_request_id(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -118,8 +115,8 @@ class _JournalRenderer:
             PRIORITY=str(_PRIORITY.get(level, 6)),
             SYSLOG_IDENTIFIER="clusterware-head-agent",
         )
-        if text in _IDS:
-            fields["MESSAGE_ID"] = _IDS[text]
+        if level != "debug":
+            fields["MESSAGE_ID"] = message_id(text)
         self._writer.put(fields)
         raise structlog.DropEvent
 

@@ -44,8 +44,8 @@ def fresh(heads: Heads) -> Iterator[Callable[..., Head]]:
     """Boots heads that are this test's alone; the agent is installed, not started."""
     made: list[Head] = []
 
-    def boot(store_size: str = "256M") -> Head:
-        made.append(heads.boot(f"fresh{next(_NUMBERS)}", store_size=store_size))
+    def boot(store_size: str = "256M", state_size: str = "64M") -> Head:
+        made.append(heads.boot(f"fresh{next(_NUMBERS)}", store_size=store_size, state_size=state_size))
         return made[-1]
 
     yield boot

@@ -86,10 +86,13 @@ class Heads:
             head.reap()
         self._keeper = None
 
-    def boot(self, name: str = "head1", *, store_size: str = "256M", shared: Sequence[Path] = ()) -> Head:
+    def boot(
+        self, name: str = "head1", *, store_size: str = "256M", state_size: str = "64M", shared: Sequence[Path] = ()
+    ) -> Head:
         """Boot a head and wait until its systemd is done; the agent is installed and not started.
 
-        `shared`: directories of this machine that the head has at the same place.
+        The sizes are those of the file systems of the store and of the agent's state; `shared`: directories of this
+        machine that the head has at the same place.
         """
         host = self.host(name)
         place = PLACE / name
@@ -99,6 +102,8 @@ class Heads:
         groups = [group / name for group in self._groups]
         head = Head(name, host.address, outside, root, groups, self._namespaces)
         head.mount_tmpfs(head.store, store_size)
+        if self.installed:
+            head.mount_tmpfs("/var/lib/clusterware-head-agent", state_size)
         for directory in [*shared, *([self.coverage] if self.coverage else [])]:
             head.mount_bind(directory, directory)
         self._heads.append(head)
