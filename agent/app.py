@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -67,10 +68,12 @@ async def run(path: Path, live: Live) -> int:
     logging = Logging(live.config.log.level, live.config.log.format)
     signals = Signals()
     try:
-        async with AsyncExitStack() as stack:
-            agent = await build(live, stack)
-            agent.background.append(lambda: _reloads(path, live, signals, logging, agent.supervisor))
+        async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
+            background = Background(group)
+            agent = await build(live, stack, background)
+            background.start(_reloads(path, live, signals, logging, agent.supervisor))
             await _serve(agent, live, signals)
+            background.stop()
     except* AgentError as group:
         for err in _leaves(group):
             log.error("Agent failed", reason=str(err))
@@ -91,14 +94,32 @@ class Agent:
     tls: ServerTls | None
     """None when this head has no certificate: then only the Unix socket is served."""
     supervisor: Supervisor
-    background: list[Work]
 
 
-async def build(live: Live, stack: AsyncExitStack) -> Agent:
+class Background:
+    """The loops. They outlive the listeners, as requests in flight still need them; a bug in one ends the process."""
+
+    def __init__(self, group: asyncio.TaskGroup) -> None:
+        self._group = group
+        self._tasks: list[asyncio.Task[object]] = []
+
+    def start(self, *works: Coroutine[Any, Any, object]) -> None:
+        """Have these run until `stop`."""
+        self._tasks += [self._group.create_task(work) for work in works]
+
+    def stop(self) -> None:
+        """Cancel them all."""
+        for task in self._tasks:
+            task.cancel()
+
+
+async def build(live: Live, stack: AsyncExitStack, background: Background) -> Agent:
     """Build every room. Raises Unavailable only for what the agent cannot do anything without."""
     config, clock, loops = live.config, SystemClock(), Loops()
     state = config.state.directory
     _make_directory(state)
+    supervisor = Supervisor(SystemdUnits(), live, loops, clock)
+    background.start(supervisor.run())  # systemd answers while the database opens
     _tell_differences(live)
     key = key_file(config.auth, os.environ)
 
@@ -109,7 +130,6 @@ async def build(live: Live, stack: AsyncExitStack) -> Agent:
     files = IdentityFiles(state, config.head.uid, lambda: _place(config.api.listen))
     certificate = await _Certificate.of(files, registry, key, live, clock, loops)
 
-    supervisor = Supervisor(SystemdUnits(), live, loops, clock)
     references = ObjectReferences(store)
     file_store = DirectoryStore(config.files.root)
     stack.callback(file_store.close)
@@ -139,26 +159,14 @@ async def build(live: Live, stack: AsyncExitStack) -> Agent:
     )
     gate = AccessGate(live, rooms.members, JwtVerifier(), PeerCertificate.read, own_addresses, clock)
     members_loop, database_loop = loops.add("members", MEMBERS), loops.add("database", DATABASE)
-
-    async def reopen() -> None:
-        """A database that was away and is back: have the members read from it again."""
-        if store.problem is not None:
-            await store.reopen_if_needed()
-            registry.changed.set()
-
-    return Agent(
-        Api(rooms, gate, ROUTES),
-        certificate.tls,
-        supervisor,
-        [
-            supervisor.run,
-            collector.run,
-            *certificate.background,
-            lambda: periodic(members_loop, registry.reconcile, wake=registry.changed),
-            lambda: periodic(database_loop, reopen),
-            lambda: watchdog(loops),
-        ],
+    background.start(
+        collector.run(),
+        *(work() for work in certificate.background),
+        periodic(members_loop, registry.reconcile, wake=registry.changed),
+        periodic(database_loop, store.reopen_if_needed),
+        watchdog(loops),
     )
+    return Agent(Api(rooms, gate, ROUTES), certificate.tls, supervisor)
 
 
 class _Certificate:
@@ -227,30 +235,20 @@ async def _write_own_record(registry: HeadRegistry, identity: Identity, key: Pat
 
 
 async def _serve(agent: Agent, live: Live, signals: Signals) -> None:
-    """Answer until a signal says stop. The loops outlive the listeners: requests in flight still need them."""
+    """Answer until a signal says stop."""
     listeners = sockets(live.config)
     if agent.tls is None:
         listeners = [sock for sock in listeners if sock.family == socket.AF_UNIX]
     context = agent.tls.context if agent.tls else None
-    async with asyncio.TaskGroup() as group:
-        background = [group.create_task(work()) for work in agent.background]
-        await _either(group, agent.supervisor.ready, signals.stop.wait, FIRST_LOOK)
-        async with serving(agent.api, listeners, context, lambda: live.config.api.drain):
-            notify("READY=1")
-            log.info("Agent started", version=__version__, head=live.config.head.uid)
-            await signals.stop.wait()
-            notify("STOPPING=1")
-            log.info("Agent is stopping")
-        for task in background:
-            task.cancel()
-
-
-async def _either(group: asyncio.TaskGroup, one: Work, other: Work, timeout: float) -> None:
-    """Wait for whichever comes first, at most `timeout` seconds."""
-    waits = {group.create_task(one()), group.create_task(other())}
-    await asyncio.wait(waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-    for task in waits:
-        task.cancel()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(FIRST_LOOK):
+            await agent.supervisor.ready()
+    async with serving(agent.api, listeners, context, lambda: live.config.api.drain):
+        notify("READY=1")
+        log.info("Agent started", version=__version__, head=live.config.head.uid)
+        await signals.stop.wait()
+        notify("STOPPING=1")
+        log.info("Agent is stopping")
 
 
 async def _reloads(path: Path, live: Live, signals: Signals, logging: Logging, supervisor: Supervisor) -> None:

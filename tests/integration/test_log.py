@@ -6,9 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from agent.log import MESSAGES, message_id
+from agent.log import message_id
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,12 +52,5 @@ def test_journal_style_without_a_journal_neither_fails_nor_writes_to_the_termina
     assert logged("log.info('to the journal', unit='a.service')", style="journal") == ""
 
 
-@pytest.mark.parametrize("event", MESSAGES)
-def test_message_id_is_32_hex_digits_and_stays(event: str) -> None:
-    assert len(message_id(event)) == 32
-    assert int(message_id(event), 16)
-
-
-def test_message_ids_differ() -> None:
-    assert len({message_id(event) for event in MESSAGES}) == len(MESSAGES)
+def test_message_id_of_an_event_stays() -> None:
     assert message_id("Agent started") == "2ff40f81284a58828e11b5619115cced"
