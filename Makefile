@@ -71,16 +71,16 @@ lint: setup
 	@.venv/bin/lint-imports | tail -n 3
 
 test: lint
-	@rm -f .coverage .coverage.*
+	@rm -rf .coverage .coverage.* build/coverage
 	$(say) 'Unit and integration tests'
 	@COVERAGE_CORE=ctrace $(python) -m coverage run -m pytest -q tests/unit tests/integration
 	$(say) 'System tests: booted heads'
-	@HEADS_COVERAGE=$(CURDIR) COVERAGE_CORE=ctrace $(python) -m coverage run -m pytest -q tests/system
+	@HEADS_COVERAGE=$(CURDIR)/build/coverage COVERAGE_CORE=ctrace $(python) -m coverage run -m pytest -q tests/system
 	@$(MAKE) --no-print-directory coverage
 
 coverage:
 	$(say) 'Coverage of agent/, the daemons on the heads included'
-	@$(python) -m coverage combine --quiet
+	@$(python) -m coverage combine --quiet . build/coverage
 	@$(python) -m coverage report
 
 test-unit: setup

@@ -60,6 +60,8 @@ class Head:
     _inner_root: Path
     _groups: Sequence[Path]
     _namespaces: Sequence[str]
+    environment: Sequence[str] = ()
+    """What every command run in the head finds in its environment, as NAME=value."""
     uid: str = ""
     store: str = "/srv/store"
     _nspawn: subprocess.Popen[bytes] | None = None
@@ -116,12 +118,12 @@ class Head:
 
     # --- Inside ---
 
-    def argv(self, *argv: str, environment: Sequence[str] = ()) -> list[str]:
+    def argv(self, *argv: str) -> list[str]:
         """The command line that runs a command in the head, as root, in its own control group."""
         join = 'mkdir -p "$0" && echo $$ > "$0/cgroup.procs" && exec "$@"'
         group = str(self._groups[0] / "payload/entered")
         enter = ["nsenter", "-t", str(self._leader), "-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w", "--"]
-        return ["sh", "-c", join, group, *enter, "env", "-i", *_ENVIRONMENT, *environment, *argv]
+        return ["sh", "-c", join, group, *enter, "env", "-i", *_ENVIRONMENT, *self.environment, *argv]
 
     def run(self, *argv: str, stdin: str | None = None, check: bool = True, timeout: float = 60.0) -> Done:
         """Run a command in the head as root; with `check`, a failure raises with what the command printed."""

@@ -39,6 +39,9 @@ _FILES = {
     "etc/systemd/system.conf.d/heads.conf": "[Manager]\nDefaultTimeoutStopSec=10s\nShowStatus=no\n",
 }
 
+COVERAGE = ("COVERAGE_PROCESS_START=/etc/coverage.ini", "COVERAGE_CORE=ctrace")
+"""What has a Python process of a head measured."""
+
 
 def host_layer(layer: Path) -> None:
     """Make the layer that hides this machine's own life."""
@@ -72,10 +75,9 @@ def coverage_layer(layer: Path, data: Path) -> None:
     settings = "[run]\nsource_pkgs = agent\nbranch = true\nparallel = true\nsigterm = false\n"
     (layer / "etc").mkdir(exist_ok=True)
     (layer / "etc/coverage.ini").write_text(f"{settings}data_file = {data}/.coverage\n")
-    environment = "COVERAGE_PROCESS_START=/etc/coverage.ini COVERAGE_CORE=ctrace"
     drop_in = layer / "etc/systemd/system/clusterware-head-agent.service.d/99-coverage.conf"
     drop_in.parent.mkdir(parents=True)
-    drop_in.write_text(f"[Service]\nEnvironment={environment}\nReadWritePaths={data}\n")
+    drop_in.write_text(f"[Service]\nEnvironment={' '.join(COVERAGE)}\nReadWritePaths={data}\n")
 
 
 def mount_root(enter: Sequence[str], layers: Sequence[Path], place: Path) -> Path:

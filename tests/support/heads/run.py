@@ -101,6 +101,8 @@ class Heads:
         layers.furnish(outside, name, self._machines)
         groups = [group / name for group in self._groups]
         head = Head(name, host.address, outside, root, groups, self._namespaces)
+        if self.coverage:
+            head.environment = layers.COVERAGE
         head.mount_tmpfs(head.store, store_size)
         if self.installed:
             head.mount_tmpfs("/var/lib/clusterware-head-agent", state_size)
