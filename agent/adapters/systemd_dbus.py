@@ -174,7 +174,7 @@ class SystemdUnits:
         self._units = self._merged(listing.units, meanwhile)
         self._systemd = systemd
         if not self._relist:
-            self._reloading = False
+            self._reloading = False  # its end was missed: systemd does not answer in between
         self._hear(Snapshot(tuple(self._units.values())))
         await self._jobs.settle(systemd.exists)
 
@@ -261,8 +261,7 @@ class SystemdUnits:
         self._wake.set()
 
     def _on_reloading(self, begins: bool) -> None:  # noqa: FBT001  the signal's only argument
-        if begins:
-            self._reloading = True
+        self._reloading = begins
         self._read_all()
 
     def _on_owner(self, owner: str) -> None:
