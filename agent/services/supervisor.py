@@ -55,6 +55,11 @@ class Supervisor:
         return self._lost[1]
 
     @property
+    def lost(self) -> bool:
+        """Whether nothing is heard of systemd right now."""
+        return self._lost is not None
+
+    @property
     def table(self) -> bytes:
         """The rows of GET /head/services as a JSON list, kept ready; raises Unavailable."""
         if self._lost is not None and (problem := self.problem) is not None:
