@@ -107,11 +107,11 @@ class _JournalRenderer:
         text = str(event.pop("event", ""))
         level = str(event.pop("level", method))
         trace = event.pop("exception", None)
-        fields = {_field(key): str(value) for key, value in event.items() if value is not None}
+        fields = {_field(key): _text(value) for key, value in event.items() if value is not None}
         detail = " ".join(f"{key}={_shown(value)}" for key, value in event.items() if value is not None)
         message = f"{text} {detail}".strip()
         fields.update(
-            MESSAGE=f"{message}\n{trace}" if trace else message,
+            MESSAGE=_text(f"{message}\n{trace}" if trace else message),
             PRIORITY=str(_PRIORITY.get(level, 6)),
             SYSLOG_IDENTIFIER="clusterware-head-agent",
         )
@@ -121,9 +121,16 @@ class _JournalRenderer:
         raise structlog.DropEvent
 
 
+def _text(value: Any) -> str:
+    """As text that UTF-8 can hold: the name of a file may be bytes that are none."""
+    return str(value).encode(errors="backslashreplace").decode()
+
+
 def _shown(value: Any) -> str:
+    """On one line and printable: what a stranger sent must neither break the line nor hide it from journalctl."""
     text = str(value)
-    return repr(text) if any(c.isspace() or c == '"' for c in text) or not text else text
+    plain = text.isprintable() and not any(c.isspace() or c == '"' for c in text)
+    return text if text and plain else repr(text)
 
 
 class _Forward(logging.Handler):

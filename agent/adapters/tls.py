@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 from cryptography.hazmat.primitives.serialization import Encoding
+from typing_extensions import override
 
 from agent.adapters.certificate_checks import authorities
 from agent.errors import AgentError, Unavailable
@@ -20,6 +21,9 @@ from agent.heads.identity import Identity
 from agent.heads.members import Members
 
 log = structlog.get_logger()
+
+_NO_CHECK_TIME = 0x200000
+"""X509_V_FLAG_NO_CHECK_TIME of OpenSSL's x509_vfy.h, which Python does not name."""
 
 
 class ServerTls:
@@ -35,6 +39,7 @@ class ServerTls:
         self.context = server_context(*self._built)
         """For the listeners; never used for a handshake itself."""
         self.context.sni_callback = self._put_current
+        self.context.sslobject_class = _Handshake
         self.refresh()
 
     def refresh(self) -> None:
@@ -63,6 +68,31 @@ class ServerTls:
         connection.context = self._current
 
 
+class _Handshake(ssl.SSLObject):
+    """A handshake that tells its client why its certificate is not taken.
+
+    asyncio closes the connection without sending the alert that OpenSSL has written.
+    """
+
+    _failure: ssl.SSLError | None = None
+
+    @override
+    def do_handshake(self) -> None:
+        """Raises SSLError, for an untrusted certificate only when asked again: once the alert is on its way."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            super().do_handshake()
+        except ssl.SSLCertVerificationError as err:
+            log.warning(
+                "Certificate of a client refused",
+                reason=err.verify_message,
+                todo="if it was a head's, have the ca_pem of its record hold the CA that issued it",
+            )
+            self._failure = err
+            raise ssl.SSLWantReadError from err
+
+
 def server_context(identity: Identity, ca_pems: Iterable[str]) -> ssl.SSLContext:
     """A context with this head's certificate that asks clients for one, issued by its own CA or one of `ca_pems`.
 
@@ -72,7 +102,8 @@ def server_context(identity: Identity, ca_pems: Iterable[str]) -> ssl.SSLContext
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_mode = ssl.CERT_OPTIONAL
     # Any CA of a record is an anchor, whether or not it signed itself: the trust rules ask for the direct issuer.
-    context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
+    # They judge the dates too, on every request: there the caller can be told that its clock or certificate is wrong.
+    context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
     context.options |= ssl.OP_NO_RENEGOTIATION
     # No sessions in memory: TLS 1.3 resumes none, TLS 1.2 only by tickets that the client keeps. A resumed session
     # carries the certificate that was proved when it began, and is judged by it on every request like any other.

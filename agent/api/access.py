@@ -6,7 +6,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
@@ -18,7 +18,7 @@ from agent.config import Live
 from agent.errors import Denied, Unauthenticated
 from agent.heads.members import Members
 from agent.heads.tokens import TokenVerifier, check_permission
-from agent.heads.trust import Certificate, Peer, Recognised, known_head
+from agent.heads.trust import Certificate, Peer, Recognised, known_head, normalise
 from agent.ports import Clock
 
 _UCRED = struct.Struct("iII")
@@ -111,13 +111,13 @@ class AccessGate(Gate):
             certificate=certificate,
             unreadable=der is not None and certificate is None,
         )
-        return _Connection(Caller(local=False, address=address), peer)
+        return _Connection(Caller(local=False, address=normalise(address) or address), peer)
 
     def _by_token(self, route: Route, request: web.BaseRequest, connection: _Connection) -> Caller:
         token = _bearer(request)
         claims = self._tokens.verify(token, self._members(), self._clock.now())
         check_permission(claims, route.permission)
-        return Caller(local=False, address=connection.caller.address, subject=claims.subject)
+        return replace(connection.caller, subject=claims.subject, token_id=claims.token_id)
 
     def _as_known_head(self, request: web.BaseRequest, connection: _Connection, peer: Peer) -> Caller:
         members, modes, now = self._members(), self._live.config.access.known_heads, self._clock.now()
@@ -137,7 +137,7 @@ class AccessGate(Gate):
                 raise
             connection.recognised = recognised
             connection.recognised_among, connection.recognised_by = members, modes
-        return Caller(local=False, address=connection.caller.address, head=recognised.head, warning=recognised.warning)
+        return replace(connection.caller, head=recognised.head, known_by=recognised.mode)
 
 
 def _over_unix_socket(route: Route, caller: Caller) -> Caller:

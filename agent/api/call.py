@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -12,9 +13,11 @@ import msgspec
 from aiohttp import web
 
 from agent.api.rooms import Rooms
-from agent.errors import Invalid, Malformed, TooLarge
+from agent.errors import FieldError, Invalid, Malformed, TooLarge
 
 T = TypeVar("T")
+
+_UNKNOWN_OR_MISSING = re.compile(r"Object (contains unknown|missing required) field `(.*)`", re.DOTALL)
 
 BODY_TIMEOUT = 30
 """Seconds in which a body must have arrived, so that slow senders do not hold handlers for ever."""
@@ -43,10 +46,12 @@ class Caller:
     """The peer process's uid (SO_PEERCRED), on the Unix socket."""
     subject: str | None = None
     """A verified token's subject."""
+    token_id: str | None = None
+    """Names a verified token; the audit of its making has the same."""
     head: str | None = None
     """The uid of the known head that calls."""
-    warning: str | None = None
-    """A caveat about how a known head was recognised."""
+    known_by: str | None = None
+    """How it was recognised: by its certificate or by its address."""
 
 
 @dataclass(slots=True)
@@ -136,7 +141,18 @@ def convert(value: dict[str, Any], shape: type[T]) -> T:
     try:
         return msgspec.convert(value, shape)
     except msgspec.ValidationError as err:
-        raise Invalid(f"the body is not as it must be: {err}") from err
+        fault = _fault(str(err))
+        raise Invalid(f"the body is not as it must be: {fault}", fields=[fault]) from err
+
+
+def _fault(message: str) -> FieldError:
+    """msgspec's message as the field that it is about and what is wrong with it."""
+    said, _, place = message.partition(" - at `$")
+    parts = [part for part in (place.rstrip("`").lstrip("."),) if part]
+    if found := _UNKNOWN_OR_MISSING.fullmatch(said):
+        wrong, name = found.groups()
+        return FieldError(".".join([*parts, name]), "is required" if wrong == "missing required" else "is not known")
+    return FieldError(".".join(parts), said[:1].lower() + said[1:])
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ import grp
 import os
 import socket
 import ssl
+from asyncio.sslproto import SSLProtocol
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from agent.config import Config
 from agent.errors import Unavailable
 
 log = structlog.get_logger()
+
+# asyncio gives each TLS connection a buffer, of 256 KiB unless told otherwise: too much for a thousand idle strangers.
+SSLProtocol.max_size = 32 * 1024
 
 ADMIN_GROUP = "clusterware-admin"
 BACKLOG = 4096

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 from collections.abc import Sequence
@@ -25,6 +26,9 @@ log = structlog.get_logger()
 
 _SANE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_NOT_HTTP = (
+    "the request is not HTTP that this agent understands; a line of a header may have 8190 bytes, and there may be 128"
+)
 SERVER = "clusterware-head-agent"
 KEEPALIVE = 75.0
 """Seconds that a connection may be idle, or take to send a request's header, before it is closed."""
@@ -68,8 +72,7 @@ class Api:
         except Exception:
             log.exception("Request met a bug", method=request.method, path=request.path[:200])
             response = bug()
-        response.headers["X-Request-Id"] = request_id
-        response.headers["Server"] = SERVER
+        _sign(response, request_id)
         if self.stopping:
             response.force_close()
         self._note(request, response.status, failed, caller, monotonic() - started)
@@ -79,10 +82,28 @@ class Api:
             await after()
         return response
 
+    def answer_broken(self, request: web.BaseRequest, status: int, exc: BaseException | None) -> web.StreamResponse:
+        """The answer to what never became a request; the connection is closed with it."""
+        request_id = self._new_id()
+        REQUEST_ID.set(request_id)
+        if status < 500:
+            failed = errors.Malformed(_NOT_HTTP, code="bad-http")
+            response = failure(failed)
+            self._note(request, response.status, failed, None, 0.0)
+        else:
+            log.error("Connection met a bug", exc_info=exc)
+            response = bug()
+        _sign(response, request_id)
+        response.force_close()
+        return response
+
     def _request_id(self, request: web.BaseRequest) -> str:
         given = request.headers.get("X-Request-Id")
         if given is not None and _SANE_ID.fullmatch(given):
             return given
+        return self._new_id()
+
+    def _new_id(self) -> str:
         return f"{self._run}-{next(self._ids):x}"
 
     def _options(self, request: web.BaseRequest) -> Answer:
@@ -116,6 +137,12 @@ class Api:
             log.info("Request changed something", **facts)
 
 
+def _sign(response: web.StreamResponse, request_id: str) -> None:
+    """What every answer carries."""
+    response.headers["X-Request-Id"] = request_id
+    response.headers["Server"] = SERVER
+
+
 def _check_query(route: Route, request: web.BaseRequest) -> None:
     """Raises Invalid for a parameter that the route does not have: a mistyped ?dry_run=1 must not remove anything."""
     if unknown := sorted(set(request.query) - set(route.switches)):
@@ -124,10 +151,17 @@ def _check_query(route: Route, request: web.BaseRequest) -> None:
 
 
 def _who(request: web.BaseRequest, caller: Caller | None) -> dict[str, Any]:
-    """Who asked, for the audit: token subject, head's uid, local user's uid, address."""
+    """Who asked, for the audit: token subject and id, head's uid, local user's uid, address."""
     if caller is None:
         return {"peer": request.remote or "local"}
-    facts = {"peer": caller.address, "subject": caller.subject, "head": caller.head, "uid": caller.uid}
+    facts = {
+        "peer": caller.address,
+        "subject": caller.subject,
+        "token_id": caller.token_id,
+        "head": caller.head,
+        "known_by": caller.known_by,
+        "uid": caller.uid,
+    }
     return {name: value for name, value in facts.items() if value is not None}
 
 
@@ -142,7 +176,18 @@ async def _go_ahead(request: web.BaseRequest) -> None:
 class _Connection(web.RequestHandler):
     """aiohttp's connection, answering what it cannot parse in the envelope too."""
 
-    __slots__ = ()
+    __slots__ = ("_api",)
+
+    def __init__(self, api: Api, server: HttpServer, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(
+            server,
+            loop=loop,
+            keepalive_timeout=KEEPALIVE,
+            access_log=None,  # type: ignore[arg-type]
+            lingering_time=1.0,
+            auto_decompress=False,  # no bombs: a compressed body is malformed JSON
+        )
+        self._api = api
 
     @override
     def handle_error(
@@ -153,14 +198,7 @@ class _Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """The answer to what never became a request; the connection is closed with it."""
-        if status < 500:
-            response = failure(errors.Malformed("the request is not HTTP that this agent understands", code="bad-http"))
-        else:
-            log.error("Connection met a bug", exc_info=exc)
-            response = bug()
-        response.headers["Server"] = SERVER
-        response.force_close()
-        return response
+        return self._api.answer_broken(request, status, exc)
 
 
 class HttpServer(web.Server):
@@ -168,15 +206,9 @@ class HttpServer(web.Server):
 
     def __init__(self, api: Api) -> None:
         super().__init__(api.answer)
+        self._api = api
 
     @override
     def __call__(self) -> web.RequestHandler:
         """A protocol for a new connection."""
-        return _Connection(
-            self,
-            loop=self._loop,
-            keepalive_timeout=KEEPALIVE,
-            access_log=None,  # type: ignore[arg-type]
-            lingering_time=1.0,
-            auto_decompress=False,  # no bombs: a compressed body is malformed JSON
-        )
+        return _Connection(self._api, self, self._loop)

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from agent.api.call import Answer, Call
 from agent.config.values import duration
 from agent.errors import FieldError, Invalid
-from agent.heads.tokens import PERMISSIONS, SUBJECT_PATTERN
+from agent.heads.tokens import PERMISSIONS, is_subject
 from agent.model import rfc3339
 
 log = structlog.get_logger()
@@ -25,13 +25,15 @@ class TokenRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
     permissions: tuple[str, ...]
     lifespan: str | int | float = "1d"
-    subject: Annotated[str, Meta(pattern=SUBJECT_PATTERN)] = "root"
+    subject: Annotated[str, Meta(description="Whom the token is for; it stands in the audit")] = "root"
 
 
 async def make_token(call: Call) -> Answer:
     """Make a token. It is in the answer and nowhere else: the audit names it by its id only."""
     asked = await call.body_as(TokenRequest)
     permissions = _permissions(asked.permissions)
+    if not is_subject(asked.subject):
+        raise _invalid("subject", "must be 1 to 128 letters, digits, spaces and ._@+:/=-, the first a letter or digit")
     issued = await call.rooms.token_maker.make(asked.subject, permissions, _lifespan(asked.lifespan))
     claims = issued.claims
     expires = rfc3339(claims.expires)

@@ -84,8 +84,8 @@ def _file(reference: FileReference) -> FileReference:
 def _name(name: str) -> str:
     if not name.isprintable() or name != name.strip() or "/" in name:
         raise ValueError("must be printable, without / and without spaces at its ends")
-    if is_uid(name):
-        raise ValueError("must not look like a uid")
+    if is_uid(name) or name in (".", ".."):
+        raise ValueError("must not look like a uid, nor be . or .., which no path can end in")
     return name
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -61,6 +62,9 @@ def _addresses(given: tuple[str, ...]) -> tuple[str, ...]:
         address = normalise(text)
         if address is None:
             raise ValueError(f"{text[:60]!r} is not an IP address; names are not accepted, they prove nothing")
+        parsed = ip_address(address)
+        if parsed.is_loopback or parsed.is_unspecified or parsed.is_multicast:
+            raise ValueError(f"{address} is no address that another head could call from")
         found[address] = None
     return tuple(found)
 

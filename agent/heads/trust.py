@@ -73,7 +73,6 @@ class Recognised:
     mode: str
     windows: tuple[Window, ...] = ()
     """Empty for the address mode, which has no dates."""
-    warning: str | None = None
 
     def holds(self, now: datetime) -> bool:
         """Whether the dates still allow it."""
@@ -165,9 +164,7 @@ def _by_address(members: Members, peer: Peer, own_addresses: Collection[str]) ->
     if not found:
         _tell_if_address_departed(members, address)
         raise _Refused(f"{address} is in no record of a head without ca_pem")
-    return Recognised(
-        found[0], "address", warning=f"head {found[0]} is known by its address alone: give its record a ca_pem"
-    )
+    return Recognised(found[0], "address")
 
 
 def _lists(record: Head, address: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 from uuid import uuid4
@@ -52,6 +53,8 @@ class Records:
         self.spec = spec
         self._store = store
         self._noted = noted
+        self._turn = asyncio.Lock()
+        """Changes wait in line here instead of failing each other; those of other processes still may."""
 
     async def all(self) -> dict[str, Body]:
         """Every record of the kind as it is shown, by uid."""
@@ -93,7 +96,8 @@ class Records:
             await self._store.commit(Delete(record.kind, record.uid, record.revision))
             return record
 
-        return await until_settled(attempt, expect)
+        async with self._turn:
+            return await until_settled(attempt, expect)
 
     async def expected(self, key: str, expect: int | None) -> Record:
         """The record, which must have the revision `expect` where one is named; raises NotFound or Stale."""
@@ -114,7 +118,8 @@ class Records:
             self._noted(record, written)
             return written
 
-        return await until_settled(attempt, expect)
+        async with self._turn:
+            return await until_settled(attempt, expect)
 
 
 def _written(write: Put, revision: int) -> Record:

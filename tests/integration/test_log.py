@@ -48,6 +48,10 @@ def test_library_lines_and_tracebacks_come_through_the_same_pipe() -> None:
     assert "ZeroDivisionError" in text
 
 
+def test_what_is_no_text_does_not_end_the_journals_thread() -> None:
+    assert logged("log.info('A file', name='\\udcff.iso', event_='\\ud800')", style="journal") == ""
+
+
 def test_journal_style_without_a_journal_neither_fails_nor_writes_to_the_terminal() -> None:
     assert logged("log.info('to the journal', unit='a.service')", style="journal") == ""
 

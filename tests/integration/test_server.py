@@ -201,6 +201,7 @@ async def test_what_is_not_http_is_answered_in_the_envelope_and_closed(place: Pa
     answer = await raw(place, garbage)
     header, _, body = answer.partition(b"\r\n\r\n")
     assert header.split()[1] == b"400", header
+    assert b"\r\nX-Request-Id: " in header
     assert json.loads(body)["code"] == "bad-http"
 
 

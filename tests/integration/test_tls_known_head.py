@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import socket
 import ssl
@@ -171,12 +172,36 @@ async def test_certificates_that_name_no_head_or_two_are_refused(here: Head) -> 
 
 
 @pytest.mark.parametrize("days", [(-3, -1), (1, 3)])
-async def test_a_certificate_out_of_its_dates_does_not_pass_the_handshake(here: Head, days: tuple[int, int]) -> None:
+async def test_a_certificate_out_of_its_dates_is_refused_and_told_so(here: Head, days: tuple[int, int]) -> None:
     ca = authority(valid=around_now(timedelta(days=-9), timedelta(days=9)))
     know(here, PEER, ca)
     shown = certificate(ca, PEER, valid=around_now(timedelta(days=days[0]), timedelta(days=days[1])))
-    with pytest.raises((aiohttp.ClientError, ConnectionError)):
-        await ask(await here.over_tls(shown), ROUTE)
+    client = await here.over_tls(shown)
+    assert "has expired or is not valid yet (compare the clocks)" in await refusal(client)
+    assert (await ask(client, "/test/public"))[0] == 200
+
+
+async def test_a_certificate_of_a_ca_that_has_expired_is_refused_and_told_so(here: Head) -> None:
+    ca = authority(valid=around_now(timedelta(days=-9), timedelta(days=-1)))
+    know(here, PEER, ca)
+    assert "has expired or is not valid yet" in await refusal(await here.over_tls(certificate(ca, PEER)))
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_client_whose_ca_no_record_has_is_told_so_by_tls(here: Head, version: ssl.TLSVersion) -> None:
+    file = certificate(authority(), PEER).write(here.directory / "unknown.pem")
+    context = client_context(here.identity.ca_pem, file)
+    context.minimum_version = context.maximum_version = version
+    with pytest.raises(ssl.SSLError, match="unknown ca"):
+        await asyncio.to_thread(_exchange, here.port, context)
+
+
+async def test_what_is_not_tls_is_hung_up_on_at_once(here: Head) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", here.port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: head\r\n\r\n")
+    with contextlib.suppress(ConnectionResetError):
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+    writer.close()
 
 
 async def test_this_heads_own_certificate_makes_it_no_other_head(here: Head) -> None:

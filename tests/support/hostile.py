@@ -229,6 +229,8 @@ def faults(sent: bytes, reply: Reply, secrets: Sequence[str]) -> Iterator[str]:
         yield f"500: {what}"
     if not reply.headers.get("content-type", "").startswith("application/json"):
         yield f"not JSON by its header: {what}"
+    if not reply.headers.get("x-request-id"):
+        yield f"no X-Request-Id: {what}"
     if any(secret in reply.body.decode(errors="replace") for secret in secrets) or b"Traceback" in reply.body:
         yield f"tells too much: {what}"
     if sent.startswith(b"HEAD "):

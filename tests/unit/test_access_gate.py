@@ -194,10 +194,19 @@ def test_a_forwarded_header_is_nobodys_address(house: House) -> None:
 
 
 @pytest.mark.parametrize("peer", ["192.0.2.9", "::ffff:192.0.2.9"])
-def test_a_head_known_by_address_is_let_in_with_a_caveat(house: House, peer: str) -> None:
+def test_a_head_known_by_address_is_let_in_and_the_audit_learns_how(house: House, peer: str) -> None:
     caller = house.admit(Access.KNOWN_HEAD, over_tcp(peer=peer))
-    assert caller.head == PEER
-    assert "address alone" in caller.warning
+    assert (caller.head, caller.known_by, caller.address) == (PEER, "address", "192.0.2.9")
+
+
+def test_the_audit_can_tell_tokens_of_one_subject_apart(house: House) -> None:
+    caller = house.admit(Access.TOKEN, over_tcp(f"Bearer {house.token(jti='t-7')}"), "HeadsRead")
+    assert (caller.subject, caller.token_id) == ("alice", "t-7")
+
+
+def test_a_refusal_for_lack_of_a_permission_names_whose_token_it_was(house: House) -> None:
+    with pytest.raises(Denied, match="token of alice"):
+        house.admit(Access.TOKEN, over_tcp(f"Bearer {house.token()}"), "HeadsWrite")
 
 
 def test_what_is_remembered_of_a_connection_ends_with_the_members_and_the_configuration(house: House) -> None:

@@ -58,7 +58,9 @@ async def test_a_boot_style_is_rwram_unless_it_is_said(rooms: Rooms) -> None:
 
 
 @pytest.mark.parametrize("kind", OBJECT_KINDS)
-@pytest.mark.parametrize("name", ["", " n", "n ", "a/b", "a\nb", "a\0b", "\u202ebad", "a" * 256, A, 5, None, ["n"]])
+@pytest.mark.parametrize(
+    "name", ["", " n", "n ", "a/b", "a\nb", "a\0b", "\u202ebad", "a" * 256, ".", "..", A, 5, None, ["n"]]
+)
 async def test_a_bad_name_is_refused(rooms: Rooms, kind: Kind, name: object) -> None:
     with pytest.raises(Invalid) as refused:
         await rooms[kind].create({"name": name})

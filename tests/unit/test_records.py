@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from agent.errors import AgentError, Conflict, Invalid, NotFound, Stale, Unavailable
 from agent.model import Kind, Record
-from agent.ports import ABSENT, Put
+from agent.ports import ABSENT, Change, Put
 from agent.records import Records, Spec
 from tests.support.memory_store import MemoryStore
 
@@ -306,6 +306,23 @@ async def test_a_storm_of_changes_ends_in_a_conflict() -> None:
     with pytest.raises(Conflict) as refused:
         await things.delete(A)
     assert refused.value.code == "busy"
+
+
+class Slow(MemoryStore):
+    """A store that lets others go first."""
+
+    @override
+    async def commit(self, *changes: Change) -> int:
+        """Apply all changes or none, after everybody else had a turn."""
+        await asyncio.sleep(0)
+        return await super().commit(*changes)
+
+
+async def test_changes_wait_in_line_instead_of_failing_each_other() -> None:
+    things = Records(Slow(), SPEC)
+    await things.create({"name": "n", "uid": A})
+    await asyncio.gather(*(things.patch(A, {"text": str(number)}) for number in range(200)))
+    assert (await things.get(A)).revision == 201
 
 
 async def test_many_at_once_lose_nothing(things: Records) -> None:

@@ -45,7 +45,6 @@ def refusal(who: Members, address: str, *, here: str = "192.0.2.1") -> Denied:
 def test_a_record_without_ca_pem_is_recognised_by_an_address_it_lists(listed: str, address: str) -> None:
     found = from_address(members({PEER: head(None, listed)}), address)
     assert (found.head, found.mode) == (PEER, "address")
-    assert found.warning
     assert found.holds(NOW)
 
 

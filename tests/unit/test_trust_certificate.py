@@ -40,7 +40,7 @@ def gone(departure: Departure, ca_pem: str | None) -> Tombstone:
 
 def test_a_certificate_issued_by_the_ca_of_the_record_it_names_is_that_head() -> None:
     found = recognise(members({PEER: head(CA.pem)}), certificate(CA, PEER))
-    assert (found.head, found.mode, found.warning) == (PEER, "certificate", None)
+    assert (found.head, found.mode) == (PEER, "certificate")
 
 
 def test_the_pinned_key_is_let_in_in_either_case_of_hex() -> None:
