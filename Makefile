@@ -90,8 +90,9 @@ test-system: setup
 	@$(python) -m pytest -q $${TESTS:-tests/system}
 
 bench: setup
-	@for bench in tests/bench/bench_*.py; do \
-	    printf '\n\033[1m== %s\033[0m\n' "$$bench"; $(python) "$$bench" || exit 1; \
+	@for bench in tests/bench/*.py; do \
+	    name=$${bench#tests/bench/}; name=$${name%.py}; \
+	    printf '\n\033[1m== %s\033[0m\n' "$$name"; $(python) -m "tests.bench.$$name" || exit 1; \
 	done
 
 run: setup
