@@ -26,6 +26,9 @@ log = structlog.get_logger()
 _WORTH_RECLAIMING = 2**20
 """Bytes below which a checkpoint or a vacuum is not worth doing."""
 
+_SWAPPED = bytes.maketrans(b"/\0", b"\0/")
+"""Makes joined keys joined filenames: in a key NUL stands for "/", which therefore can stand between two."""
+
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 _SELECT = "SELECT uid, revision, name, body FROM record WHERE kind = ?"
@@ -74,16 +77,21 @@ class SqliteStore:
         """Up to `limit` referenced filenames after `after`, in walk order: one range scan of the primary key."""
         # DISTINCT would cost half as much again as the scan; what repeats stands side by side.
         scan = "SELECT key FROM reference WHERE key > ? ORDER BY key LIMIT ?"
-        keys: dict[bytes, None] = {}
+        # SQLite joins what it scans, in that order, while other threads go on: one row costs less than thousands.
+        joined = f"SELECT CAST(group_concat(key, '/') AS BLOB) FROM ({scan})"
+        names: dict[str, None] = {}
         last, wanted = _key(after), limit
         while wanted:
-            rows = await self._read(scan, last, wanted)
-            keys.update(dict.fromkeys([row[0] for row in rows]))
-            if len(rows) < wanted:
+            ((keys,),) = await self._read(joined, last, wanted)
+            if keys is None:
                 break
-            last, wanted = rows[-1][0], limit - len(keys)
-        with self._damage("a reference"):
-            return [str(key, "utf-8").replace("\0", "/") for key in keys]
+            with self._damage("a reference"):
+                found = str(keys.translate(_SWAPPED), "utf-8").split("\0")
+            names.update(dict.fromkeys(found))
+            if len(found) < wanted:
+                break
+            last, wanted = _key(found[-1]), limit - len(names)
+        return list(names)
 
     def on_change(self, callback: Callable[[frozenset[Kind]], None]) -> None:
         """Have `callback` called after each commit; with every kind when the engine goes away or comes back."""

@@ -6,7 +6,7 @@ import errno
 import os
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 """How a directory of the store is opened: as a directory, and never through a symbolic link."""
@@ -37,7 +37,17 @@ def walk(root: int, skip: frozenset[str] = frozenset()) -> Iterator[list[str]]:
             for name in names:
                 if name[-1] != _FOLDER:
                     block.append(prefix + name)
-                elif (below := f"{prefix}{name[:-1]}/") not in skip and (fd := _enter(parent, below)) >= 0:
+                else:
+                    name = name[:-1]  # noqa: PLW2901  this loop is the hot path of a scan
+                    below = f"{prefix}{name}/"
+                    if below in skip:
+                        continue
+                    try:
+                        fd = os.open(name, DIRECTORY, dir_fd=parent)
+                    except OSError as err:
+                        if err.errno in GONE:
+                            continue
+                        raise OSError(err.errno, err.strerror, below) from err
                     try:
                         inside, folders = _listing(fd)
                     except BaseException:
@@ -60,46 +70,34 @@ def walk(root: int, skip: frozenset[str] = frozenset()) -> Iterator[list[str]]:
             os.close(fd)
 
 
-def _enter(parent: int, path: str) -> int:
-    """A descriptor of the last directory of `path`, which is in `parent`; -1 when it is there no more."""
-    try:
-        return os.open(path[path.rfind("/", 0, -1) + 1 : -1], DIRECTORY, dir_fd=parent)
-    except OSError as err:
-        if err.errno not in GONE:
-            raise OSError(err.errno, err.strerror, path) from err
-        return -1
-
-
 def _listing(fd: int) -> tuple[Iterable[str], int]:
     """The sorted names of a directory's regular files and directories (marked), and how many of the latter."""
+    names: list[str] = []
     segments: list[tuple[str, str]] = []
     folders = 0
     with os.scandir(fd) as entries:
-        left: Iterable[os.DirEntry[str]] = entries
-        while True:
-            names: list[str] = []
-            for entry in islice(left, _RUN):
-                if entry.is_file(follow_symlinks=False):
-                    names.append(entry.name)
-                elif entry.is_dir(follow_symlinks=False) and entry.name[0] != ".":
-                    names.append(entry.name + _FOLDER)
-                    folders += 1
-            names.sort()
-            if (first := next(entries, None)) is None:
-                break
-            segments += _segments(names)
-            left = chain((first,), entries)
+        for entry in entries:
+            if entry.is_file(follow_symlinks=False):
+                names.append(entry.name)
+            elif entry.is_dir(follow_symlinks=False) and entry.name[0] != ".":
+                names.append(entry.name + _FOLDER)
+                folders += 1
+            if len(names) == _RUN:
+                segments += _segments(names)
+                names = []
     if segments:
         return chain.from_iterable(_merged(segments + _segments(names))), folders
+    names.sort()
     return names, folders
 
 
 def _segments(run: list[str]) -> list[tuple[str, str]]:
-    """A sorted run of names, cut in pieces: the first name of each, and all of them joined.
+    """A run of names, sorted and cut in pieces: the first name of each, and all of them joined.
 
     However large a directory is, its names are sorted a few thousand at a time (sorting all of them would hold the
     interpreter for tens of milliseconds) and wait joined, which takes a third of the memory that they take apart.
     """
+    run.sort()
     return [(run[i], "/".join(run[i : i + _SEGMENT])) for i in range(0, len(run), _SEGMENT)]
 
 

@@ -67,10 +67,12 @@ class Difference:
     def feed(self, batch: Sequence[str]) -> None:
         """Take a batch of references out of the files."""
         self.references += len(batch)
-        self._respelled |= respelled(batch, self._root)
+        unmatched: list[str] = []
         position = 0
         while position < len(batch) and self._load():
-            position = self._compare(batch, position)
+            position = self._compare(batch, position, unmatched)
+        unmatched += batch[position:]
+        self._respelled |= respelled(unmatched, self._root)
 
     def finish(self) -> list[str]:
         """What no reference names, in walk order."""
@@ -89,8 +91,11 @@ class Difference:
             self._block, self._at = block, 0
         return True
 
-    def _compare(self, batch: Sequence[str], position: int) -> int:
-        """Go through the block and the batch, from `position`, to the end of either; where the batch was left."""
+    def _compare(self, batch: Sequence[str], position: int, unmatched: list[str]) -> int:
+        """Go through the block and the batch, from `position`, to the end of either; where the batch was left.
+
+        Adds to `unmatched` the references that no file of the block has for its name.
+        """
         block, at = self._block, self._at
         files, references = len(block), len(batch)
         while at < files and position < references:
@@ -104,6 +109,7 @@ class Difference:
                 self._left.append(path)
                 at += 1
             else:
+                unmatched.append(reference)
                 position += 1
         self._at = at
         return position
