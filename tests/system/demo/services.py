@@ -6,20 +6,17 @@ PROGRAM = "/usr/local/lib/cw-demo-service"
 
 PROGRAM_TEXT = '''\
 #!/usr/bin/python3 -I
-"""Answers each datagram on a UDP port with its own text; reloads on SIGHUP, is slow on request."""
+"""Answers each datagram on a UDP port with its own text; reloads on SIGHUP."""
 
 import signal
 import socket
 import sys
-import time
 
 from systemd.daemon import notify
 
-port, slow = int(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 0
 signal.signal(signal.SIGHUP, lambda *_: notify("STATUS=reloaded"))
-time.sleep(slow)
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-    server.bind(("0.0.0.0", port))
+    server.bind(("0.0.0.0", int(sys.argv[1])))
     notify("READY=1")
     while True:
         text, caller = server.recvfrom(2048)
