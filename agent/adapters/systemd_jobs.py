@@ -17,24 +17,28 @@ class Jobs:
 
     def __init__(self) -> None:
         self._ended: dict[str, str] = {}
-        self._waiting: dict[str, asyncio.Event] = {}
+        self._waiting: dict[str, list[asyncio.Event]] = {}
 
     def end(self, path: str, result: str) -> None:
         """A job has ended."""
         self._ended[path] = result
         while len(self._ended) > _REMEMBERED:
             del self._ended[next(iter(self._ended))]
-        if (waiting := self._waiting.get(path)) is not None:
-            waiting.set()
+        for waiter in self._waiting.get(path, ()):
+            waiter.set()
 
     async def result(self, path: str) -> str:
         """How the job ended, once it has."""
         if path not in self._ended:
-            ended = self._waiting.setdefault(path, asyncio.Event())
+            ended = asyncio.Event()
+            waiters = self._waiting.setdefault(path, [])
+            waiters.append(ended)
             try:
                 await ended.wait()
             finally:
-                self._waiting.pop(path, None)
+                waiters.remove(ended)
+                if not waiters:
+                    del self._waiting[path]
         return self._ended.get(path, GONE)
 
     async def settle(self, exists: Callable[[str], Awaitable[bool]]) -> None:

@@ -30,7 +30,6 @@ SWITCHES = {"enable": "clusterware-head-agent-enable@", "disable": "clusterware-
 
 _UNITS = f"{ROOT}/unit/"
 _ESCAPED = re.compile(r"_([0-9a-f]{2})")
-_UNSAFE = re.compile(r"[^A-Za-z0-9]|^[0-9]")
 
 SINCE = {
     "active": "ActiveEnterTimestamp",
@@ -64,11 +63,6 @@ UNLOADED: Fields = {
 """What becomes of a unit that systemd unloads."""
 
 
-def unit_path(name: str) -> str:
-    """The object path of a unit."""
-    return _UNITS + _UNSAFE.sub(lambda char: f"_{ord(char[0]):02x}", name)
-
-
 def unit_name(path: str) -> str:
     """The unit whose object path this is."""
     return _ESCAPED.sub(lambda code: chr(int(code[1], 16)), path.removeprefix(_UNITS))
@@ -86,7 +80,7 @@ def is_switch(name: str) -> bool:
 
 def is_template(name: str) -> bool:
     """Whether a unit file is a template, which can only run as an instance."""
-    return "@." in name
+    return name.endswith("@.service")
 
 
 class Selection:

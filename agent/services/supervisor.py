@@ -44,6 +44,7 @@ class Supervisor:
         self._table: bytes | None = None
         self._filled = asyncio.Event()
         self._lost: tuple[float, str] | None = (float("-inf"), "systemd's units have not been read yet")
+        self._warned = False
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._group: asyncio.TaskGroup | None = None
 
@@ -53,11 +54,6 @@ class Supervisor:
         if self._lost is None or self._clock.monotonic() - self._lost[0] < GRACE:
             return None
         return self._lost[1]
-
-    @property
-    def lost(self) -> bool:
-        """Whether nothing is heard of systemd right now."""
-        return self._lost is not None
 
     @property
     def table(self) -> bytes:
@@ -176,7 +172,7 @@ class Supervisor:
         return status(unit) if unit is not None else "down"
 
     async def _turn(self) -> None:
-        if self.problem is None:
+        if self._lost is None:
             self._healer.turn(self._units.values())
 
     def _heal(self, name: str) -> None:
@@ -213,33 +209,39 @@ class Supervisor:
         if self._filled.is_set():
             for name in self._units.keys() - {unit.name for unit in units}:
                 self._drop(name)
-            if self._lost is not None:
+            if self._warned:
                 log.info("Systemd reachable again", units=len(units))
         else:
             log.info("Services read", units=len(units), up=sum(map(is_up, units)))
         for unit in units:
             self._put(unit)
-        self._lost = None
+        self._lost, self._warned = None, False
         self._filled.set()
 
     def _put(self, unit: Unit) -> None:
         old = self._units.get(unit.name)
         self._units[unit.name] = unit
-        if old is None or old.aliases != unit.aliases:
-            self._names = {alias: one.name for one in self._units.values() for alias in (*one.aliases, one.name)}
+        self._name(old, unit)
         if self._filled.is_set() and (old is None or is_up(old) != is_up(unit)):
             event = "Service is up" if is_up(unit) else "Service is down"
             log.info(event, unit=unit.name, state=unit.active_state, sub_state=unit.sub_state, result=unit.result)
         self._healer.notice(unit)
 
     def _drop(self, name: str) -> None:
-        del self._units[name]
-        self._names = {alias: primary for alias, primary in self._names.items() if primary != name}
+        self._name(self._units.pop(name), None)
         log.info("Service vanished", unit=name)
 
+    def _name(self, old: Unit | None, new: Unit | None) -> None:
+        """Keep the names by which units can be asked for."""
+        if old is not None:
+            for name in (old.name, *old.aliases):
+                self._names.pop(name, None)
+        if new is not None:
+            self._names.update(dict.fromkeys((new.name, *new.aliases), new.name))
+
     def _lose(self, reason: str) -> None:
-        if self._lost is None:
-            self._lost = (self._clock.monotonic(), reason)
+        since = self._lost[0] if self._lost is not None else self._clock.monotonic()
+        self._lost = (since, reason)
+        if not self._warned:
+            self._warned = True
             log.warning("Systemd not reachable", reason=reason, hint="see `systemctl status dbus`; retrying by itself")
-        else:
-            self._lost = (self._lost[0], reason)

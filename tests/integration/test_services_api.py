@@ -22,6 +22,7 @@ from agent.services.supervisor import GRACE, Supervisor
 from tests.support.clock import StillClock
 from tests.support.fake_systemd import FakeSystemd
 from tests.support.http import client, served
+from tests.support.logs import log_lines
 from tests.support.private_bus import PrivateBus
 from tests.support.unit_specs import Behaviour, Spec
 from tests.support.waiting import wait_for
@@ -237,9 +238,10 @@ async def test_the_agent_stays_when_something_else_went_wrong(setting: Setting) 
 
 
 async def test_a_loss_of_systemd_is_told_after_a_moments_grace(setting: Setting) -> None:
-    await setting.systemd.disconnect()
-    setting.bus.stop()
-    await wait_for(lambda: setting.supervisor.lost)
+    with log_lines() as lines:
+        await setting.systemd.disconnect()
+        setting.bus.stop()
+        await wait_for(lambda: [line for line in lines if line["event"] == "Systemd not reachable"])
     await setting.table()
     setting.clock.move(GRACE + 0.1)
     for asked in (

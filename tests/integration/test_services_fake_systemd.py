@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -127,6 +128,14 @@ class TestOnlyHere:
         assert not starting.done()
         await world.restart_bus()
         assert await starting == "done"
+
+    async def test_the_process_outlives_any_number_of_buses(self, one: Followed, world: FakeWorld) -> None:
+        for _ in range(15):
+            mark = one.ears.mark()
+            await world.restart_bus()
+            await wait_snapshot(one.ears, mark)
+            await one.manager.job(Verb.RESTART, ONE, PATIENCE)
+            gc.collect()  # disposing of a connection from here is what once stood still for good
 
     async def test_no_bus_is_a_loss_and_a_bus_that_comes_is_found(self, tmp_path: Path) -> None:
         world = FakeWorld(tmp_path / "late")

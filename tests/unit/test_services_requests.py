@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.errors import Invalid
@@ -96,6 +96,7 @@ JSON = st.recursive(
 )
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(st.sampled_from(["status", "services", "x"]) | st.text(), JSON))
 def test_whatever_is_sent_is_read_or_refused(body: dict[str, Any]) -> None:
     with suppress(Invalid):
