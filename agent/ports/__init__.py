@@ -1,0 +1,34 @@
+"""The ports: what the rooms need of the world, as Protocols whose docstrings are the contract.
+
+Every adapter, and every fake of one, passes the same contract suite (`tests/contracts`).
+"""
+
+from agent.ports.files import FileStore, Leftover, References, Sighting, StoreHousekeeping, walk_key
+from agent.ports.records import ABSENT, Change, Delete, Put, Store, StoreEngine
+from agent.ports.surroundings import Clock, Dependency
+from agent.ports.units import Changed, Gone, Lost, Snapshot, Unit, UnitEvent, UnitManager, Verb
+
+__all__ = [
+    "ABSENT",
+    "Change",
+    "Changed",
+    "Clock",
+    "Delete",
+    "Dependency",
+    "FileStore",
+    "Gone",
+    "Leftover",
+    "Lost",
+    "Put",
+    "References",
+    "Sighting",
+    "Snapshot",
+    "Store",
+    "StoreEngine",
+    "StoreHousekeeping",
+    "Unit",
+    "UnitEvent",
+    "UnitManager",
+    "Verb",
+    "walk_key",
+]
