@@ -38,7 +38,7 @@ def walk(root: int, skip: frozenset[str] = frozenset()) -> Iterator[list[str]]:
                 if name[-1] != _FOLDER:
                     block.append(prefix + name)
                 else:
-                    name = name[:-1]  # noqa: PLW2901  this loop is the hot path of a scan
+                    name = name[:-1]
                     below = f"{prefix}{name}/"
                     if below in skip:
                         continue
