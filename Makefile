@@ -73,9 +73,9 @@ lint: setup
 test: lint
 	@rm -rf .coverage .coverage.* build/coverage
 	$(say) 'Unit and integration tests'
-	@COVERAGE_CORE=ctrace $(python) -m coverage run -m pytest -q tests/unit tests/integration
+	@COVERAGE_CORE=ctrace tests/with-tmp $(python) -m coverage run -m pytest -q tests/unit tests/integration
 	$(say) 'System tests: booted heads'
-	@HEADS_COVERAGE=$(CURDIR)/build/coverage COVERAGE_CORE=ctrace $(python) -m coverage run -m pytest -q tests/system
+	@HEADS_COVERAGE=$(CURDIR)/build/coverage COVERAGE_CORE=ctrace tests/with-tmp $(python) -m coverage run -m pytest -q tests/system
 	@$(MAKE) --no-print-directory coverage
 
 coverage:
@@ -84,10 +84,10 @@ coverage:
 	@$(python) -m coverage report
 
 test-unit: setup
-	@$(python) -m pytest -q $${TESTS:-tests/unit tests/integration}
+	@tests/with-tmp $(python) -m pytest -q $${TESTS:-tests/unit tests/integration}
 
 test-system: setup
-	@$(python) -m pytest -q $${TESTS:-tests/system}
+	@tests/with-tmp $(python) -m pytest -q $${TESTS:-tests/system}
 
 bench: setup
 	@for bench in tests/bench/*.py; do \
