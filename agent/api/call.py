@@ -69,8 +69,11 @@ class Call:
         return self.params[name]
 
     def flag(self, name: str) -> bool:
-        """A query switch such as ?dry_run=1; raises Invalid unless it is 0, 1, true or false."""
-        value = self.request.query.get(name, "0").lower()
+        """A query switch such as ?dry_run=1; raises Invalid unless it is 0, 1, true or false, and there only once."""
+        given = self.request.query.getall(name, ["0"])
+        if len(given) > 1:
+            raise Invalid(f"?{name} is there {len(given)} times, so it is not clear what is wanted")
+        value = given[0].lower()
         if value not in ("0", "1", "true", "false"):
             raise Invalid(f"?{name}={value[:20]} is not a switch: use {name}=1 or leave it out")
         return value in ("1", "true")

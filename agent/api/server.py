@@ -63,6 +63,8 @@ class Api:
                 caller = self._gate.admit(route, request)
                 if request.query_string:
                     _check_query(route, request)
+                if "X-Head" in request.headers:
+                    _check_head(request.headers["X-Head"], self._rooms.live.config.head.uid)
                 if "Expect" in request.headers:
                     await _go_ahead(request)
                 answer = await route.handler(Call(request, self._rooms, caller, request_id, params))
@@ -135,6 +137,12 @@ class Api:
             log.warning("Request failed" if status >= 500 else "Request refused", **facts, reason=failed.reason)
         elif status < 400:
             log.info("Request changed something", **facts)
+
+
+def _check_head(wanted: str, self_uid: str) -> None:
+    """Raises Invalid for a request that is meant for another head: done here it would hit the wrong one."""
+    if wanted not in (self_uid, "self"):
+        raise errors.Invalid("this agent does not forward requests: ask that head itself", code="another-head")
 
 
 def _sign(response: web.StreamResponse, request_id: str) -> None:

@@ -205,6 +205,18 @@ async def test_what_is_not_http_is_answered_in_the_envelope_and_closed(place: Pa
     assert json.loads(body)["code"] == "bad-http"
 
 
+async def test_a_switch_that_is_there_twice_is_refused(http: aiohttp.ClientSession) -> None:
+    async with http.put("/conditional?dry_run=0&dry_run=1") as answer:
+        assert (answer.status, (await answer.json())["code"]) == (422, "invalid")
+
+
+async def test_a_request_for_another_head_is_not_done_here(http: aiohttp.ClientSession) -> None:
+    async with http.post("/echo", data=b"{}", headers={"X-Head": "a" * 32}) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (422, "another-head")
+    async with http.post("/echo", data=b"{}", headers={"X-Head": "self"}) as answer:
+        assert answer.status == 201
+
+
 async def test_broken_chunk_is_400(place: Path) -> None:
     head = b"POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
     answer = await raw(place, head + b"zz\r\n{}\r\n0\r\n\r\n")
