@@ -252,11 +252,15 @@ def _discard(tree: Tree, trash: Trash, facts: FileFacts) -> str | None:
             if tree.facts(facts.filename) != facts:
                 return _CHANGED
             trashed = trash.take(facts)
-            if lease.wanted or trash.inode(trashed) != facts.inode:
-                # Somebody came between: an opener, or another file in the same place. It goes back to where it was.
+            ours = trash.inode(trashed) == facts.inode
+            if lease.wanted or not ours:
+                # Somebody came between: an opener, or another file in the same place. It goes back to where it was,
+                # unless yet another has taken that: then what was moved had been replaced all the same.
                 with suppress(FileExistsError):
                     trash.put_back(trashed)
                     return IN_USE
+            if not ours:
+                return _CHANGED
             return None
     except OSError as err:
         if err.errno in _ABSENT and err.errno != errno.ENAMETOOLONG:
