@@ -18,7 +18,8 @@ class Put(Protocol):
 
 
 async def _nothing() -> AsyncIterator[Sequence[str]]:
-    for batch in ():
+    empty: tuple[Sequence[str], ...] = ()
+    for batch in empty:
         yield batch
 
 

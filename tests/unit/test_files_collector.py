@@ -318,3 +318,17 @@ async def test_a_clean_leaves_what_is_needed_again(room: FilesRoom, files: Memor
 async def test_missing_files_are_told_by_the_names_that_were_asked(room: FilesRoom, files: MemoryFiles) -> None:
     asked = ["image", "./kernel", "gone", "../etc/passwd"]
     assert await room.collector.housekeeping.missing(asked) == ["gone", "../etc/passwd"]
+
+
+async def test_the_loop_makes_ready_and_tidies_at_once(room: FilesRoom, files: MemoryFiles) -> None:
+    await room.collector.remove()
+    room.references.names.add("unused")
+    (loop,) = room.loops.all
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(room.collector.run())
+        async with asyncio.timeout(5):
+            while loop.succeeded is None:  # noqa: ASYNC110  nothing tells of a turn
+                await asyncio.sleep(0)
+        running.cancel()
+    assert files.prepared == 1
+    assert "unused" in files.files
