@@ -135,10 +135,14 @@ class Collector:
         named = await self._named(batch)
         going = [candidate for candidate in batch if candidate.row.filename not in named]
         reasons = await self._store.discard([candidate.facts for candidate in going])
-        moved = [candidate for candidate, reason in zip(going, reasons, strict=True) if reason is None]
+        moved: list[Candidate] = []
+        for candidate, reason in zip(going, reasons, strict=True):
+            if reason is None:
+                moved.append(candidate)
+            else:
+                removal.kept.append(Kept(candidate.row.filename, reason))
         removal.removed += [candidate.row for candidate in moved]
-        removal.kept += [Kept(candidate.row.filename, _REFERENCED) for candidate in batch if candidate not in going]
-        removal.kept += [Kept(c.row.filename, why) for c, why in zip(going, reasons, strict=True) if why is not None]
+        removal.kept += [Kept(filename, _REFERENCED) for filename in sorted(named)]
         back = await self.trash.rescue(await self._named(moved))
         removal.removed = [row for row in removal.removed if row.filename not in back]
         removal.kept += [Kept(filename, _REFERENCED) for filename in sorted(back)]

@@ -79,6 +79,8 @@ class Difference:
         while self._load():
             self._left += self._block[self._at :]
             self._at = len(self._block)
+        if not self._respelled:
+            return self._left
         return [path for path in self._left if canonical(path) not in self._respelled]
 
     def _load(self) -> bool:

@@ -22,9 +22,6 @@ def expired(trash: Sequence[TrashedFile], now: int, ttl: float) -> list[TrashedF
     return [file for file in trash if age(file, now) >= max(ttl, LEAST)]
 
 
-def next_early(trash: Sequence[TrashedFile], now: int, usage: float, watermark: float) -> TrashedFile | None:
-    """The file that goes before its time while the disk is fuller than `watermark` percent: the oldest, if any may."""
-    if usage <= watermark:
-        return None
-    oldest = min(trash, key=lambda file: file.deleted, default=None)
-    return oldest if oldest is not None and age(oldest, now) >= LEAST else None
+def may_go_early(trash: Sequence[TrashedFile], now: int) -> list[TrashedFile]:
+    """Those that go before their time, in this order, for as long as the disk is too full: the oldest first."""
+    return sorted((file for file in trash if age(file, now) >= LEAST), key=lambda file: file.deleted)

@@ -93,9 +93,9 @@ class Surveyor:
         """Sort files that no object refers to into what is unused and what is kept; adds to `survey`."""
         now = await self._store.now()
         min_age = least_age(self._live.config.files.min_age, trusted=self._store.trusted)
-        for batch in batches([name for name in filenames if listable(name)]):
+        for batch in batches(filenames):
             ripe: list[FileFacts] = []
-            for facts in await self._store.facts(batch):
+            for facts in await self._store.facts([name for name in batch if listable(name)]):
                 if not facts.regular:
                     continue
                 if reason := why_kept(facts, now, min_age):

@@ -10,7 +10,7 @@ import structlog
 from agent.config import Live
 from agent.errors import Conflict, FieldError, Invalid, NotFound
 from agent.files.difference import named_by
-from agent.files.expiry import expired, next_early
+from agent.files.expiry import expired, may_go_early
 from agent.files.survey import batches
 from agent.model import Kept, TrashedFile
 from agent.ports import FileStore, References
@@ -102,13 +102,13 @@ class TrashRoom:
             )
         return {file.filename for file in restored}
 
-    async def _make_room(self, trash: list[TrashedFile], now: int) -> None:
+    async def _make_room(self, trash: Sequence[TrashedFile], now: int) -> None:
         """Let the oldest go early while the disk is fuller than the watermark."""
-        watermark = self._live.config.files.trash_watermark
         early: list[TrashedFile] = []
         kept: list[Kept] = []
-        while file := next_early(trash, now, await self._store.usage(), watermark):
-            trash = [other for other in trash if other is not file]
+        for file in may_go_early(trash, now):
+            if await self._store.usage() <= self._live.config.files.trash_watermark:
+                break
             _sort([file], await self._store.purge([file]), early, kept)
         if early:
             log.warning(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from agent.files.expiry import expired, next_early
+from agent.files.expiry import expired, may_go_early
 from agent.files.survey import timestamp
 from agent.files.unused import least_age, listable, objection, why_kept, why_unused
 from agent.model import FileFacts, TrashedFile
@@ -101,12 +101,9 @@ def test_trash_expires_after_its_time_and_never_before_an_hour() -> None:
     assert expired([_trashed(3599)], NOW, 0.0) == []
 
 
-def test_the_oldest_goes_early_only_over_the_watermark_and_after_an_hour() -> None:
-    trash = [_trashed(2 * HOUR, "young"), _trashed(3 * HOUR, "old")]
-    assert next_early(trash, NOW, 85.0, 85) is None
-    assert next_early(trash, NOW, 85.1, 85) == trash[1]
-    assert next_early([_trashed(3599)], NOW, 99.0, 85) is None
-    assert next_early([], NOW, 99.0, 85) is None
+def test_the_oldest_goes_early_first_and_none_within_an_hour() -> None:
+    trash = [_trashed(2 * HOUR, "young"), _trashed(3599, "fresh"), _trashed(3 * HOUR, "old")]
+    assert [file.filename for file in may_go_early(trash, NOW)] == ["old", "young"]
 
 
 def test_a_time_that_no_calendar_has_is_told_as_its_nearest_end() -> None:
