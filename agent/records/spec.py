@@ -155,6 +155,8 @@ class Spec:
         if name in self.fields:
             return
         if name in _fields(self.told):
+            if record is not None:
+                return  # a client that sends back what it was shown; it may be different by now, and is not stored
             raise FieldError(name, "is told by the agent and cannot be set: leave it out")
         if name in self.defaults:
             if record is not None and value == record.body.get(name, self.defaults[name]):

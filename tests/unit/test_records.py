@@ -140,6 +140,15 @@ async def test_every_fault_is_named_at_once(things: Records, store: MemoryStore)
     assert store.revision == 0
 
 
+async def test_what_was_shown_can_be_sent_back_as_it_was(things: Records) -> None:
+    record = await things.create({"name": "one", "count": 4})
+    shown = {**SPEC.view(record), "state": "up"}
+    for send in (things.replace, things.patch):
+        again = await send(record.uid, shown, None)
+        assert SPEC.view(again) == SPEC.view(record)
+        assert "state" not in again.body
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [
