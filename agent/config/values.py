@@ -108,7 +108,7 @@ def _switch(text: str) -> bool:
 
 
 def _absolute(text: str) -> Path:
-    if not text.startswith("/") or "\0" in text or ".." in Path(text).parts:
+    if not text.startswith("/") or not text.isprintable() or ".." in Path(text).parts:
         raise ValueError
     return Path(text)
 
