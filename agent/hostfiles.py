@@ -9,7 +9,7 @@ import contextlib
 import grp
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from agent.config import Config
@@ -28,20 +28,27 @@ _NAME = r"[A-Za-z0-9_.:@\\-]"
 """What a unit's name may consist of (systemd.unit(5))."""
 
 
-def render(config: Config, store_group: str | None = None) -> dict[Path, str]:
-    """Every such file with its text. `store_group`: the group that owns the file store, where it is not the agent's."""
-    rule = _rule(config.services.patterns)
-    return {RULE: rule, SERVICE: _service(config, rule, store_group), SOCKET: _socket(config)}
+def render(config: Config, store_group: str | None = None, primaries: Sequence[str] = ()) -> dict[Path, str]:
+    """Every such file with its text.
+
+    `store_group`: the group that owns the file store, where it is not the agent's. `primaries`: the units that the
+    configuration names by an alias; polkit is asked about a unit by its primary name (Debian's chronyd is chrony).
+    """
+    patterns = config.services.patterns
+    rule = _rule((*patterns, *primaries))
+    return {RULE: rule, SERVICE: _service(config, _rule(patterns), store_group), SOCKET: _socket(config)}
 
 
-def differences(config: Config, read: Callable[[Path], str], store_group: str | None = None) -> dict[Path, str | None]:
+def differences(
+    config: Config, read: Callable[[Path], str], store_group: str | None = None, primaries: Sequence[str] = ()
+) -> dict[Path, str | None]:
     """The files that are not as they would be rendered now, each with the text it has (None: there is none).
 
     `read` gives a file's text or raises OSError. What may not be read is not judged: polkit's rules are not open to
     the agent, so the service's drop-in carries the digest of the rule that was written with it.
     """
     found: dict[Path, str | None] = {}
-    for path, text in render(config, store_group).items():
+    for path, text in render(config, store_group, primaries).items():
         present: str | None = None
         with contextlib.suppress(FileNotFoundError):
             try:

@@ -35,10 +35,10 @@ def apply(arguments: argparse.Namespace) -> Exit:
     try:
         done = storage.prepare(config)
         changed = _differences(config)
-        for path, text in hostfiles.render(config, hostfiles.store_group(config.files.root)).items():
-            if path in changed:
-                _replace(path, text)
-                done.append(f"Wrote {path}")
+        rendered = hostfiles.render(config, hostfiles.store_group(config.files.root), _primaries(config))
+        for path in changed:
+            _replace(path, rendered[path])
+            done.append(f"Wrote {path}")
     except (OSError, LookupError) as err:
         raise Failure(f"cannot apply the configuration: {err}: run `systemd-sysusers` if a user is missing") from err
     for line in done:
@@ -61,7 +61,19 @@ def _load(path: Path) -> Config:
 
 
 def _differences(config: Config) -> dict[Path, str | None]:
-    return hostfiles.differences(config, Path.read_text, hostfiles.store_group(config.files.root))
+    group = hostfiles.store_group(config.files.root)
+    return hostfiles.differences(config, Path.read_text, group, _primaries(config))
+
+
+def _primaries(config: Config) -> list[str]:
+    """The primary names of the units that the configuration names by an alias; none where systemd cannot be asked."""
+    names = [name if name.endswith(".service") else f"{name}.service" for name in config.services.patterns]
+    names = [name for name in names if not set(name) & set("*?[")]
+    if not names or not Path("/run/systemd/system").is_dir():
+        return []
+    command = ["systemctl", "--no-ask-password", "show", "--property=Id", "--value", "--", *names]
+    told = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+    return sorted({unit for unit in told if unit.endswith(".service")} - set(names))
 
 
 def _replace(path: Path, text: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.heads import Head
+from tests.support.heads.head import wait_for
 
 OURS, OTHER = "clusterware-sample", "other-sample"
 _UNIT = "[Service]\nExecStart=/bin/sleep infinity\nExecReload=/bin/true\n[Install]\nWantedBy=multi-user.target\n"
@@ -77,3 +78,22 @@ def test_the_one_shots_are_for_the_supervised_only(sampled: Head, instance: str)
 def test_nothing_that_leads_to_root_is_open(sampled: Head, words: tuple[str, ...]) -> None:
     assert _as_agent(sampled, *words) != 0
     assert sampled.systemctl("is-active", OURS, "clusterware-head-agent").split() == ["active", "active"]
+
+
+def test_a_unit_that_is_configured_by_its_alias_may_be_acted_on_once_that_was_applied(sampled: Head) -> None:
+    alias = sampled.path("/etc/systemd/system/influxdb.service")
+    alias.symlink_to(f"{OTHER}.service")
+    try:
+        sampled.systemctl("daemon-reload")
+        wait_for(lambda: OTHER in str(sampled.api("GET", "/head/services").data), "the alias to be shown")
+        request = {"status": "restart", "services": ["influxdb"]}
+        refused = sampled.api("POST", "/head/services", request)
+        assert refused.status == 502
+        assert "cw-headctl config apply" in str(refused.data)
+        sampled.run("cw-headctl", "config", "apply")
+        assert sampled.api("POST", "/head/services", request).status == 200
+    finally:
+        alias.unlink()
+        sampled.systemctl("daemon-reload")
+        sampled.run("cw-headctl", "config", "apply")
+    assert _as_agent(sampled, "systemctl", "restart", OTHER) != 0

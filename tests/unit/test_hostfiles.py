@@ -117,3 +117,10 @@ def test_other_units_show_also_to_one_who_may_not_read_the_rule() -> None:
 
     assert differences(Config(), read) == {}
     assert list(differences(changed, read)) == [SERVICE]
+
+
+def test_units_named_by_an_alias_are_in_the_rule_and_nowhere_else() -> None:
+    plain, resolved = render(Config()), render(Config(), primaries=["chrony.service"])
+    assert unit_expression("chrony.service") in resolved[RULE]
+    assert unit_expression("chrony.service") not in plain[RULE]
+    assert {path for path in plain if plain[path] != resolved[path]} == {RULE}
