@@ -16,16 +16,16 @@ import structlog
 
 from agent import __version__, hostfiles
 from agent.adapters.addresses import own_addresses, reachable_addresses
-from agent.adapters.certificate_checks import PeerCertificate
 from agent.adapters.clock import SystemClock
-from agent.adapters.file_store import DirectoryStore
-from agent.adapters.identity_files import IdentityFiles, Place
-from agent.adapters.identity_keeper import IdentityKeeper
-from agent.adapters.ssh_keys import key_file, signing_key
-from agent.adapters.store_sqlite import SqliteStore
-from agent.adapters.systemd_dbus import SystemdUnits
-from agent.adapters.tls import ServerTls
-from agent.adapters.tokens import JwtMaker, JwtVerifier
+from agent.adapters.filestore.directory import DirectoryStore
+from agent.adapters.identity.checks import PeerCertificate
+from agent.adapters.identity.files import IdentityFiles, Place
+from agent.adapters.identity.keeper import IdentityKeeper
+from agent.adapters.identity.ssh_keys import key_file, signing_key
+from agent.adapters.identity.tls import ServerTls
+from agent.adapters.identity.tokens import JwtMaker, JwtVerifier
+from agent.adapters.sqlite.store import SqliteStore
+from agent.adapters.systemd.units import SystemdUnits
 from agent.api.access import AccessGate
 from agent.api.listening import serving, sockets
 from agent.api.openapi import described

@@ -21,7 +21,7 @@ from dbus_fast.aio import MessageBus
 from typing_extensions import override
 
 from agent.adapters.clock import SystemClock
-from agent.adapters.systemd_dbus import SystemdUnits
+from agent.adapters.systemd.units import SystemdUnits
 from agent.config import Config, Live
 from agent.loops import Loops
 from agent.ports import UnitEvent

@@ -22,8 +22,8 @@ from pathlib import Path
 
 import structlog
 
-from agent.adapters.file_store import DirectoryStore
-from agent.adapters.store_sqlite import SqliteStore
+from agent.adapters.filestore.directory import DirectoryStore
+from agent.adapters.sqlite.store import SqliteStore
 from agent.files.objects import ObjectReferences
 from agent.model import Kind
 from agent.ports import ABSENT, Put, walk_key

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters.file_store import DirectoryStore
-from agent.adapters.walk import walk
+from agent.adapters.filestore.directory import DirectoryStore
+from agent.adapters.filestore.walk import walk
 from agent.errors import Unavailable
 from agent.ports import walk_key
 from tests.contracts.file_store import FileStoreContract, Put

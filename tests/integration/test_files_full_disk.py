@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters.file_store import DirectoryStore
+from agent.adapters.filestore.directory import DirectoryStore
 from tests.support.files import FilesRoom, SetReferences, fill, present, write
 
 NAMES = {f"{n:03d}-{'n' * 200}" for n in range(300)}

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters.file_store import DirectoryStore
-from agent.adapters.leases import locked
+from agent.adapters.filestore.directory import DirectoryStore
+from agent.adapters.filestore.leases import locked
 from tests.support.files import FilesRoom, SetReferences, present, write
 
 Use = Callable[[Path], contextlib.AbstractContextManager[object]]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters.file_store import DirectoryStore
+from agent.adapters.filestore.directory import DirectoryStore
 from tests.support.files import FilesRoom, SetReferences, write
 
 KERNEL = Path(__file__).parents[2] / "build/kernel/vmlinuz"

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from typing_extensions import override
 
-from agent.adapters.file_store import DirectoryStore
+from agent.adapters.filestore.directory import DirectoryStore
 from agent.errors import AgentError
 from agent.model import FileFacts, TrashedFile
 from tests.support.files import FilesRoom, SetReferences, present

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters.file_store import DirectoryStore
-from agent.adapters.leases import Lease, ignore_lease_breaks
+from agent.adapters.filestore.directory import DirectoryStore
+from agent.adapters.filestore.leases import Lease, ignore_lease_breaks
 from tests.support.files import present, write
 
 

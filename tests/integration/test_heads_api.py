@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from agent.adapters.clock import SystemClock
-from agent.adapters.store_sqlite import SqliteStore
+from agent.adapters.sqlite.store import SqliteStore
 from agent.api.routes import ROUTES
 from agent.heads.directory import HeadDirectory
 from agent.heads.liveness import unwatched

@@ -11,8 +11,8 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from agent.adapters.identity_files import IdentityFiles, Place
-from agent.adapters.identity_keeper import IdentityKeeper
+from agent.adapters.identity.files import IdentityFiles, Place
+from agent.adapters.identity.keeper import IdentityKeeper
 from agent.errors import Failed, Unavailable
 from agent.heads.identity import Identity
 from agent.loops import Loops

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from agent.adapters.store_sqlite import SqliteStore
+from agent.adapters.sqlite.store import SqliteStore
 from agent.api.call import Access
 from agent.api.routes import ROUTES
 from agent.files.objects import objects

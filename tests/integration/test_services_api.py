@@ -12,7 +12,7 @@ import aiohttp
 import msgspec
 import pytest
 
-from agent.adapters.systemd_dbus import SystemdUnits
+from agent.adapters.systemd.units import SystemdUnits
 from agent.api import services
 from agent.api.call import Access, Route
 from agent.config import Config, Live, Services

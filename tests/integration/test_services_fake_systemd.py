@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters.systemd_dbus import SystemdUnits
+from agent.adapters.systemd.units import SystemdUnits
 from agent.errors import Denied, Unavailable
 from agent.ports import Lost, Snapshot, Verb
 from tests.contracts.unit_manager import (

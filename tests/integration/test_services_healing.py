@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters.systemd_dbus import SystemdUnits
+from agent.adapters.systemd.units import SystemdUnits
 from agent.config import Config, Live, Services
 from agent.loops import Loops
 from agent.services.supervisor import Supervisor

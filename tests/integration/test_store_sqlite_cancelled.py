@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from pathlib import Path
 
-from agent.adapters.store_sqlite import SqliteStore
+from agent.adapters.sqlite.store import SqliteStore
 from agent.model import Kind
 from agent.ports import Put
 from tests.support.databases import UID

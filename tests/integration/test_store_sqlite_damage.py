@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters.store_sqlite import SqliteStore
+from agent.adapters.sqlite.store import SqliteStore
 from agent.errors import Unavailable
 from agent.model import Kind
 from agent.ports import Delete, Put

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters import sqlite_file
-from agent.adapters.sqlite_schema import APPLICATION_ID, MIGRATIONS
-from agent.adapters.store_sqlite import SqliteStore
+from agent.adapters.sqlite import file as sqlite_file
+from agent.adapters.sqlite.schema import APPLICATION_ID, MIGRATIONS
+from agent.adapters.sqlite.store import SqliteStore
 from agent.errors import Invalid
 from agent.model import Kind, Record
 from agent.ports import Put

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from typing_extensions import override
 
-from agent.adapters.store_sqlite import SqliteStore
+from agent.adapters.sqlite.store import SqliteStore
 from agent.errors import AgentError
 from agent.model import OBJECT_KINDS, Kind
 from agent.ports import ABSENT, Change, Delete, Put, Store

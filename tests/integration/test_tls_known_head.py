@@ -16,7 +16,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from agent.adapters.tls import ServerTls
+from agent.adapters.identity.tls import ServerTls
 from agent.errors import Unavailable
 from agent.model import Departure, Tombstone
 from tests.support.gate import Head, ask, running_head

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters.ssh_keys import key_file, signing_key
-from agent.adapters.tokens import JwtMaker, JwtVerifier
+from agent.adapters.identity.ssh_keys import key_file, signing_key
+from agent.adapters.identity.tokens import JwtMaker, JwtVerifier
 from agent.config import Auth
 from agent.errors import Conflict, Unauthenticated, Unavailable
 from agent.heads.members import Members

@@ -12,11 +12,11 @@ from typing import Any, cast
 
 import aiohttp
 
-from agent.adapters.certificate_checks import PeerCertificate
 from agent.adapters.clock import SystemClock
-from agent.adapters.identity_files import IdentityFiles, Place
-from agent.adapters.tls import ServerTls
-from agent.adapters.tokens import JwtMaker, JwtVerifier
+from agent.adapters.identity.checks import PeerCertificate
+from agent.adapters.identity.files import IdentityFiles, Place
+from agent.adapters.identity.tls import ServerTls
+from agent.adapters.identity.tokens import JwtMaker, JwtVerifier
 from agent.api.access import AccessGate
 from agent.api.call import Access, Answer, Call, Route
 from agent.api.listening import serving

@@ -24,7 +24,7 @@ import structlog
 from typing_extensions import override
 
 from agent.adapters.clock import SystemClock
-from agent.adapters.store_sqlite import SqliteStore
+from agent.adapters.sqlite.store import SqliteStore
 from agent.config import Config, Live
 from agent.database.backups import Backups
 from agent.database.cleaning import Cleaner

@@ -7,7 +7,7 @@ import sys
 from itertools import count
 from pathlib import Path
 
-from agent.adapters.store_sqlite import SqliteStore
+from agent.adapters.sqlite.store import SqliteStore
 from agent.model import Kind
 from agent.ports import Put
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from agent.adapters.file_store import DirectoryStore
+from agent.adapters.filestore.directory import DirectoryStore
 from agent.errors import AgentError
 from tests.support.files import FilesRoom, SetReferences
 

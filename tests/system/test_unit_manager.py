@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from agent.adapters.systemd_dbus import SystemdUnits
+from agent.adapters.systemd.units import SystemdUnits
 from tests.contracts.unit_manager import UnitActionsContract, UnitTableContract
 from tests.support.heads import Head, Heads
 from tests.support.unit_specs import Spec

@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 from multidict import CIMultiDict
 
-from agent.adapters.certificate_checks import PeerCertificate
-from agent.adapters.tokens import JwtVerifier
+from agent.adapters.identity.checks import PeerCertificate
+from agent.adapters.identity.tokens import JwtVerifier
 from agent.api.access import AccessGate
 from agent.api.call import Access, Answer, Call, Route
 from agent.config import Access as AccessConfig

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from agent.adapters import systemd_wire as wire
-from agent.adapters.glib_bus import CLOSED, NO_REPLY, BusError
-from agent.adapters.systemd_jobs import GONE, Jobs
+from agent.adapters.systemd import wire
+from agent.adapters.systemd.bus import CLOSED, NO_REPLY, BusError
+from agent.adapters.systemd.jobs import GONE, Jobs
 from agent.errors import AgentError, Conflict, Denied, Failed, NotFound, TimedOut, Unavailable
 from agent.ports import Unit
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.adapters.tokens import JwtVerifier
+from agent.adapters.identity.tokens import JwtVerifier
 from agent.errors import Unauthenticated
 from agent.heads.members import Members
 from agent.heads.tokens import MAX_BYTES, Claims

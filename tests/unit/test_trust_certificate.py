@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agent.adapters.certificate_checks import PeerCertificate
+from agent.adapters.identity.checks import PeerCertificate
 from agent.errors import Denied
 from agent.heads.members import Members
 from agent.heads.trust import Peer, Recognised, known_head

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from agent.adapters.sqlite_errors import Damaged
+from agent.adapters.sqlite.errors import Damaged
 
 APPLICATION_ID = 0x43574841
 """Marks the file as this agent's ("CWHA"; https://sqlite.org/fileformat.html, offset 68)."""

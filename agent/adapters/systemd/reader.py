@@ -9,8 +9,8 @@ from typing import Any
 
 import structlog
 
-from agent.adapters import systemd_wire as wire
-from agent.adapters.glib_bus import CLOSED, NO_REPLY, BusError, Connection, Variant
+from agent.adapters.systemd import wire
+from agent.adapters.systemd.bus import CLOSED, NO_REPLY, BusError, Connection, Variant
 from agent.ports import Unit
 
 log = structlog.get_logger()

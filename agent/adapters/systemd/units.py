@@ -10,10 +10,10 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from agent.adapters import systemd_wire as wire
-from agent.adapters.glib_bus import BusError, Connection, GLibThread
-from agent.adapters.systemd_jobs import GONE, Jobs
-from agent.adapters.systemd_reader import PATIENCE, Reader
+from agent.adapters.systemd import wire
+from agent.adapters.systemd.bus import BusError, Connection, GLibThread
+from agent.adapters.systemd.jobs import GONE, Jobs
+from agent.adapters.systemd.reader import PATIENCE, Reader
 from agent.errors import Failed, NotFound, TimedOut, Unavailable
 from agent.ports import Changed, Gone, Lost, Snapshot, Unit, UnitEvent, Verb
 

@@ -15,7 +15,7 @@ import structlog
 from cryptography.hazmat.primitives.serialization import Encoding
 from typing_extensions import override
 
-from agent.adapters.certificate_checks import authorities
+from agent.adapters.identity.checks import authorities
 from agent.errors import AgentError, Unavailable
 from agent.heads.identity import Identity
 from agent.heads.members import Members

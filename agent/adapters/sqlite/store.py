@@ -12,11 +12,11 @@ import aiosqlite
 import msgspec
 import structlog
 
-from agent.adapters import sqlite_file
-from agent.adapters.sqlite_connections import Connections
-from agent.adapters.sqlite_errors import Damaged
-from agent.adapters.sqlite_file import Migrations
-from agent.adapters.sqlite_schema import MIGRATIONS, faults
+from agent.adapters.sqlite import file as sqlite_file
+from agent.adapters.sqlite.connections import Connections
+from agent.adapters.sqlite.errors import Damaged
+from agent.adapters.sqlite.file import Migrations
+from agent.adapters.sqlite.schema import MIGRATIONS, faults
 from agent.errors import Conflict, NotFound, Stale, Unavailable
 from agent.model import Kind, Record
 from agent.ports import ABSENT, Change, Delete, Put, walk_key

@@ -15,11 +15,11 @@ from typing import TypeVar
 
 import structlog
 
-from agent.adapters.leases import IN_USE, OPEN_FILE, Lease, ignore_lease_breaks, locked
-from agent.adapters.renames import TRUSTED_TYPES, filesystem_type
-from agent.adapters.trash import Trash
-from agent.adapters.tree import Tree
-from agent.adapters.walk import GONE, walk
+from agent.adapters.filestore.leases import IN_USE, OPEN_FILE, Lease, ignore_lease_breaks, locked
+from agent.adapters.filestore.renames import TRUSTED_TYPES, filesystem_type
+from agent.adapters.filestore.trash import Trash
+from agent.adapters.filestore.tree import Tree
+from agent.adapters.filestore.walk import GONE, walk
 from agent.errors import Unavailable
 from agent.files.difference import Difference
 from agent.files.kinds import OTHER, kind_of

@@ -14,8 +14,8 @@ from urllib.parse import quote
 
 import structlog
 
-from agent.adapters.sqlite_errors import Damaged, translate, translate_os
-from agent.adapters.sqlite_schema import MIGRATIONS, faults, identify, migrate
+from agent.adapters.sqlite.errors import Damaged, translate, translate_os
+from agent.adapters.sqlite.schema import MIGRATIONS, faults, identify, migrate
 from agent.errors import Conflict, Invalid
 
 log = structlog.get_logger()

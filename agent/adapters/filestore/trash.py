@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from types import TracebackType
 
-from agent.adapters.renames import rename_new
-from agent.adapters.tree import Tree
-from agent.adapters.walk import DIRECTORY
+from agent.adapters.filestore.renames import rename_new
+from agent.adapters.filestore.tree import Tree
+from agent.adapters.filestore.walk import DIRECTORY
 from agent.files.unused import listable
 from agent.model import FileFacts, TrashedFile
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from agent.adapters.glib_bus import CLOSED, NO_REPLY, BusError
+from agent.adapters.systemd.bus import CLOSED, NO_REPLY, BusError
 from agent.errors import AgentError, Conflict, Denied, Failed, NotFound, TimedOut, Unavailable
 from agent.ports import Unit
 

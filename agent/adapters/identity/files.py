@@ -13,8 +13,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from agent.adapters.certificate_checks import UNREADABLE, can_issue, fingerprint, issued_directly, key_sha256
-from agent.adapters.certificates import Bearer, Pair, issue, make_ca
+from agent.adapters.identity.certificates import Bearer, Pair, issue, make_ca
+from agent.adapters.identity.checks import UNREADABLE, can_issue, fingerprint, issued_directly, key_sha256
 from agent.errors import Unavailable
 from agent.heads.identity import Identity, agent_url
 from agent.heads.trust import HEAD_URN

@@ -11,9 +11,9 @@ from pathlib import Path
 import aiosqlite
 import structlog
 
-from agent.adapters import sqlite_file
-from agent.adapters.sqlite_errors import Damaged, DiskFull, translate, translate_os
-from agent.adapters.sqlite_file import Migrations
+from agent.adapters.sqlite import file as sqlite_file
+from agent.adapters.sqlite.errors import Damaged, DiskFull, translate, translate_os
+from agent.adapters.sqlite.file import Migrations
 from agent.errors import Unavailable
 
 log = structlog.get_logger()

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from types import TracebackType
 
-from agent.adapters.walk import DIRECTORY
+from agent.adapters.filestore.walk import DIRECTORY
 from agent.model import FileFacts
 
 

@@ -16,7 +16,7 @@ import jwt
 from jwt.types import Options
 from typing_extensions import override
 
-from agent.adapters.ssh_keys import SigningKey, UnusableKey, signing_key, token_key
+from agent.adapters.identity.ssh_keys import SigningKey, UnusableKey, signing_key, token_key
 from agent.errors import Conflict, Unauthenticated
 from agent.heads.members import Members
 from agent.heads.tokens import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from agent.adapters.identity_files import IdentityFiles
+from agent.adapters.identity.files import IdentityFiles
 from agent.heads.identity import Identity
 from agent.loops import Loop, Loops, periodic
 from agent.ports import Clock

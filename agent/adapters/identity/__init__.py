@@ -1,0 +1,1 @@
+"""This head's certificate and keys: the CA, TLS, tokens."""

@@ -1,0 +1,1 @@
+"""The embedded database: one SQLite file, off the event loop through aiosqlite."""

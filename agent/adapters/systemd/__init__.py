@@ -1,0 +1,1 @@
+"""systemd as the UnitManager: over D-Bus, through pydbus."""
