@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import random
 import signal
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -52,18 +54,17 @@ def test_a_killed_removal_leaves_every_file_in_its_place_or_in_the_trash(tmp_pat
 
 
 @pytest.fixture
-def shared(tmp_path: Path) -> Path:
-    """A store of root's in which the group of `nobody` may remove files, as installed."""
-    for place in (tmp_path, *tmp_path.parents):
-        if place.stat().st_mode & 0o005 != 0o005:
-            place.chmod(place.stat().st_mode | 0o055)
-    root = tmp_path / "store"
-    write(root, ["referenced", "own", "roots", "secret", "closed/inner", "open/inner"])
-    os.chown(root, 0, NOBODY)
-    root.chmod(0o2775)
-    os.chown(root / "own", NOBODY, NOBODY)
-    (tmp_path / "references").write_text("referenced")
-    return root
+def shared() -> Iterator[Path]:
+    """A store of root's in which the group of `nobody` may remove files, as installed; not below pytest's own 0700."""
+    with tempfile.TemporaryDirectory(prefix="files-") as place:
+        Path(place).chmod(0o755)
+        root = Path(place) / "store"
+        write(root, ["referenced", "own", "roots", "secret", "closed/inner", "open/inner"])
+        os.chown(root, 0, NOBODY)
+        root.chmod(0o2775)
+        os.chown(root / "own", NOBODY, NOBODY)
+        (root.parent / "references").write_text("referenced")
+        yield root
 
 
 def test_a_directory_that_cannot_be_read_makes_the_whole_store_unavailable(shared: Path) -> None:
