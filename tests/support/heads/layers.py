@@ -39,6 +39,8 @@ _FILES = {
     "etc/systemd/system.conf.d/heads.conf": "[Manager]\nDefaultTimeoutStopSec=10s\nShowStatus=no\n",
 }
 
+MEASURED = Path("/var/lib/coverage")
+"""Where coverage data are written in a head: not below /tmp, of which a unit may have one of its own."""
 COVERAGE = ("COVERAGE_PROCESS_START=/etc/coverage.ini", "COVERAGE_CORE=ctrace")
 """What has a Python process of a head measured."""
 
@@ -66,18 +68,18 @@ def agent_layer(layer: Path) -> None:
     _command(["make", "--no-print-directory", "-C", str(CHECKOUT), "install", f"DESTDIR={layer}"])
 
 
-def coverage_layer(layer: Path, data: Path) -> None:
-    """Have every Python of the head that runs the agent measured; `data` is the directory that takes the results."""
+def coverage_layer(layer: Path) -> None:
+    """Have every Python of the head that runs the agent measured; MEASURED is the directory that takes the results."""
     packages = layer / "usr/lib/python3/dist-packages"
     packages.mkdir(parents=True)
     site = next((CHECKOUT / ".venv/lib").glob("python3.*/site-packages"))
     _command(["cp", "-r", str(site / "coverage"), str(site / "a1_coverage.pth"), str(packages)])
     settings = "[run]\nsource_pkgs = agent\nbranch = true\nparallel = true\nsigterm = false\n"
     (layer / "etc").mkdir(exist_ok=True)
-    (layer / "etc/coverage.ini").write_text(f"{settings}data_file = {data}/.coverage\n")
+    (layer / "etc/coverage.ini").write_text(f"{settings}data_file = {MEASURED}/.coverage\n")
     drop_in = layer / "etc/systemd/system/clusterware-head-agent.service.d/99-coverage.conf"
     drop_in.parent.mkdir(parents=True)
-    drop_in.write_text(f"[Service]\nEnvironment={' '.join(COVERAGE)}\nReadWritePaths={data}\n")
+    drop_in.write_text(f"[Service]\nEnvironment={' '.join(COVERAGE)}\nReadWritePaths={MEASURED}\n")
 
 
 def mount_root(enter: Sequence[str], layers: Sequence[Path], place: Path) -> Path:

@@ -106,7 +106,9 @@ class Heads:
         head.mount_tmpfs(head.store, store_size)
         if self.installed:
             head.mount_tmpfs("/var/lib/clusterware-head-agent", state_size)
-        for directory in [*shared, *([self.coverage] if self.coverage else [])]:
+        if self.coverage:
+            head.mount_bind(self.coverage, layers.MEASURED)
+        for directory in shared:
             head.mount_bind(directory, directory)
         self._heads.append(head)
         head.power_on()
@@ -179,7 +181,7 @@ class Heads:
         if self.coverage:
             self.coverage.mkdir(parents=True, exist_ok=True)
             self.coverage.chmod(0o777)
-            layers.coverage_layer(place / "coverage", self.coverage)
+            layers.coverage_layer(place / "coverage")
             self._layers.insert(0, PLACE / "coverage")
 
     def _ip(self, *commands: str) -> None:
