@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import logging
 import os
 import queue
+import socket
 import sys
 import threading
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
 from uuid import UUID, uuid5
 
 import structlog
-import systemd.journal
 from typing_extensions import override
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
@@ -25,6 +27,9 @@ _NAMESPACE = UUID("5d1f3f0c-3c53-4f1e-9d0b-6c1f0a4f7f52")
 _QUEUE = 10_000
 _JOURNALD_AWAY = 1.0
 """Seconds between two tries while nobody reads the journal's socket."""
+_JOURNAL = "/run/systemd/journal/socket"
+_LONGEST = 2048
+"""Characters that are kept of each field of a line that is too long for the journal's socket."""
 
 
 @lru_cache(1024)
@@ -36,54 +41,72 @@ def message_id(event: str) -> str:
 class _JournalWriter:
     """Sends to the journal from a thread of its own, so that a journald that is stuck cannot stall the event loop.
 
+    It speaks the journal's protocol itself: systemd-python keeps the interpreter's lock while it waits for journald.
     At most `_QUEUE` lines wait; what does not fit is counted, and the count is logged when there is room again.
     """
 
-    def __init__(self) -> None:
-        self._lines: queue.Queue[dict[str, Any] | None] = queue.Queue(_QUEUE)
+    def __init__(self, journal: str) -> None:
+        self._journal = journal
+        self._lines: queue.Queue[dict[str, str] | None] = queue.Queue(_QUEUE)
         self._lost = 0
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
         self._thread.start()
 
-    def put(self, fields: dict[str, Any]) -> None:
+    def put(self, fields: dict[str, str]) -> None:
         try:
             self._lines.put_nowait(fields)
         except queue.Full:
             self._lost += 1
 
     def close(self) -> None:
-        """Write out what waits, for at most two seconds."""
-        self.put_end()
+        """Write out what waits, for at most some seconds."""
+        with contextlib.suppress(queue.Full):
+            self._lines.put(None, timeout=1.0)
         self._thread.join(2.0)
         self._closing.set()
         self._thread.join(2.0)
 
-    def put_end(self) -> None:
-        try:
-            self._lines.put(None, timeout=1.0)
-        except queue.Full:
-            return
-
     def _write(self) -> None:
-        while (fields := self._lines.get()) is not None:
-            self._send(fields)
-            if self._lost and self._lines.empty():
-                lost, self._lost = self._lost, 0
-                self._send({"MESSAGE": "Log lines were lost: the journal did not keep up", "PRIORITY": 4, "LOST": lost})
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(_JOURNALD_AWAY)
+            while (fields := self._lines.get()) is not None:
+                if not self._send(sock, fields):
+                    self._lost += 1
+                elif self._lost and self._lines.empty():
+                    lost, self._lost = self._lost, 0
+                    text = "Log lines were lost: the journal did not keep up"
+                    self._send(sock, {"MESSAGE": text, "PRIORITY": "4", "LOST": str(lost)})
 
-    def _send(self, fields: dict[str, Any]) -> None:
-        """Send one line; while journald is away, hold it back, and with it those that wait."""
+    def _send(self, sock: socket.socket, fields: dict[str, str]) -> bool:
+        """Send one line, True when it went; while journald does not read, hold it back, and with it those that wait."""
         while not self._closing.is_set():
             try:
-                systemd.journal.send(**fields)
+                sock.sendto(datagram(fields), self._journal)
+            except TimeoutError:
+                continue
             except ConnectionRefusedError:
                 self._closing.wait(_JOURNALD_AWAY)
-            except OSError:
-                self._lost += 1
-                return
+            except OSError as err:
+                shorter = {name: value[:_LONGEST] for name, value in fields.items()}
+                if err.errno != errno.EMSGSIZE or shorter == fields:
+                    return False
+                fields = shorter
             else:
-                return
+                return True
+        return False
+
+
+def datagram(fields: Mapping[str, str]) -> bytes:
+    """A line as journald takes it: systemd.io/JOURNAL_NATIVE_PROTOCOL."""
+    parts = []
+    for name, value in fields.items():
+        data = value.encode()
+        if b"\n" in data:
+            parts.append(b"%s\n%s%s\n" % (name.encode(), len(data).to_bytes(8, "little"), data))
+        else:
+            parts.append(b"%s=%s\n" % (name.encode(), data))
+    return b"".join(parts)
 
 
 def _add_request_id(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -157,10 +180,10 @@ def under_journal() -> bool:
 class Logging:
     """The process's logging, set up once; `close` writes out what waits."""
 
-    def __init__(self, level: str, style: str) -> None:
+    def __init__(self, level: str, style: str, journal: str = _JOURNAL) -> None:
         self._writer: _JournalWriter | None = None
         if style == "journal" or (style == "auto" and under_journal()):
-            self._writer = _JournalWriter()
+            self._writer = _JournalWriter(journal)
         handler = _Forward()
         logging.root.handlers[:] = [handler]
         logging.root.setLevel(logging.WARNING)

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from agent.log import message_id
 
 ROOT = Path(__file__).parents[2]
 
 
-def logged(code: str, *, style: str = "console", level: str = "info") -> str:
+def logged(
+    code: str, *, style: str = "console", level: str = "info", journal: str = "/run/systemd/journal/socket"
+) -> str:
     """What a process that sets up logging and runs `code` writes to standard error."""
     script = (
         "import structlog, logging, warnings\nfrom agent.log import Logging, REQUEST_ID\n"
-        f"logging_ = Logging({level!r}, {style!r})\nlog = structlog.get_logger()\n{code}\nlogging_.close()\n"
+        f"logging_ = Logging({level!r}, {style!r}, {journal!r})\nlog = structlog.get_logger()\n"
+        f"{code}\nlogging_.close()\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30
@@ -58,3 +65,38 @@ def test_journal_style_without_a_journal_neither_fails_nor_writes_to_the_termina
 
 def test_message_id_of_an_event_stays() -> None:
     assert message_id("Agent started") == "2ff40f81284a58828e11b5619115cced"
+
+
+@pytest.fixture
+def journald(tmp_path: Path) -> Iterator[socket.socket]:
+    """A journal's socket, which nobody reads but the test."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(str(tmp_path / "socket"))
+        sock.setblocking(False)  # noqa: FBT003  the standard library's only way
+        yield sock
+
+
+def test_a_journal_that_is_stuck_stalls_nobody(journald: socket.socket) -> None:
+    logged("for number in range(2000): log.info('A line')", style="journal", journal=journald.getsockname())
+
+    assert b"MESSAGE=A line\n" in journald.recv(65536)
+
+
+def test_the_journal_gets_fields_and_no_line_can_add_one(journald: socket.socket) -> None:
+    code = "log.warning('A file', name='x\\nPRIORITY=0', _boot_id='forged')"
+    logged(code, style="journal", journal=journald.getsockname())
+
+    line = journald.recv(65536)
+    name = b"x\nPRIORITY=0"
+    assert b"NAME\n" + len(name).to_bytes(8, "little") + name + b"\n" in line
+    assert line.split(b"\n").count(b"PRIORITY=4") == 1
+    assert b"BOOT_ID=forged\n" in line
+    assert b"_BOOT_ID" not in line
+
+
+def test_a_line_that_is_too_long_for_the_journal_is_cut(journald: socket.socket) -> None:
+    logged("log.info('Long', text='x' * 1_000_000)", style="journal", journal=journald.getsockname())
+
+    line = journald.recv(65536)
+    assert line.startswith(b"TEXT=xxx")
+    assert b"PRIORITY=6\n" in line
