@@ -129,6 +129,10 @@ class TestOnlyHere:
         await world.restart_bus()
         assert await starting == "done"
 
+    async def test_more_calls_than_the_bus_bears_wait_for_each_other(self, one: Followed) -> None:
+        calls = [one.manager.reset_failed(ONE, PATIENCE) for _ in range(400)]
+        assert await asyncio.gather(*calls) == [None] * 400
+
     async def test_the_process_outlives_any_number_of_buses(self, one: Followed, world: FakeWorld) -> None:
         for _ in range(15):
             mark = one.ears.mark()

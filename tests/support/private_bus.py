@@ -5,19 +5,28 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+_CONFIG = """\
+<busconfig>
+  <include>/usr/share/dbus-1/session.conf</include>
+  <limit name="max_replies_per_connection">128</limit>
+</busconfig>
+"""
+
 
 class PrivateBus:
-    """A dbus-daemon that can be stopped and started again at the same address."""
+    """A dbus-daemon that can be stopped and started again at the same address; it bears as much as the system's."""
 
     def __init__(self, directory: Path) -> None:
         self.address = f"unix:path={directory / 'bus'}"
+        self._config = directory / "bus.conf"
         self._daemon: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         """Start the daemon and wait until it listens."""
+        self._config.write_text(_CONFIG)
         command = [
             "dbus-daemon",
-            "--session",
+            f"--config-file={self._config}",
             "--nofork",
             "--nopidfile",
             "--print-address",

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import re
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -22,6 +23,9 @@ Variant = GLib.Variant
 CLOSED = "closed"
 """As a BusError's name: the connection is gone, or was never made."""
 NO_REPLY = "org.freedesktop.DBus.Error.NoReply"
+
+UNDER_WAY = 64
+"""Calls that may be under way at once: dbus-daemon refuses more than 128 of a connection on the system bus."""
 
 _REMOTE = re.compile(r"GDBus\.Error:([\w.]+): (.*)", re.DOTALL)
 _JOIN = 2.0
@@ -86,6 +90,9 @@ class Connection:
         self._held = GObject.Value(Gio.DBusConnection, bus.con)
         self._ids: list[int] = []
         self._ended = False
+        # Both are the GLib thread's alone.
+        self._under_way = 0
+        self._waiting: deque[tuple[Callable[[], None], Callable[[BusError], None]]] = deque()
 
     @property
     def closed(self) -> bool:
@@ -129,16 +136,22 @@ class Connection:
     ) -> asyncio.Future[Any]:
         """Call a method, never starting the destination; the future has the unpacked reply, or raises BusError.
 
-        Calls are sent at once and in order, so that many can be under way (`timeout` in seconds, each).
+        Calls are sent in order, each without waiting for the answer to the one before, as long as no more than
+        UNDER_WAY are; `timeout`, in seconds, counts from then.
         """
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[Any] = loop.create_future()
 
+        def fail(err: BusError) -> None:
+            loop.call_soon_threadsafe(_fail, answered, err)
+
         def finished(con: Any, result: Any) -> None:
+            self._under_way -= 1
+            self._send_waiting()
             try:
                 reply = con.call_finish(result).unpack()
             except GLib.Error as err:
-                loop.call_soon_threadsafe(_fail, answered, _bus_error(err))
+                fail(_bus_error(err))
             else:
                 loop.call_soon_threadsafe(_succeed, answered, reply)
 
@@ -156,8 +169,21 @@ class Connection:
                 finished,
             )
 
-        self._thread.do(send)
+        def queue() -> None:
+            self._waiting.append((send, fail))
+            self._send_waiting()
+
+        self._thread.do(queue)
         return answered
+
+    def _send_waiting(self) -> None:
+        while self._waiting and self._under_way < UNDER_WAY:
+            send, fail = self._waiting.popleft()
+            if self._con is None:
+                fail(BusError(CLOSED, "the connection is closed"))
+                continue
+            self._under_way += 1
+            send()
 
     def on_signal(
         self,
@@ -209,6 +235,7 @@ class Connection:
     def _free(self) -> None:
         del self._con._pydbus  # a cycle, which only the garbage collector would end
         self._con = self._held = None
+        self._send_waiting()
 
 
 def _bus_error(err: Any) -> BusError:

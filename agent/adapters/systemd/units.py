@@ -24,6 +24,9 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
 SETTLE = 2.0
 """Seconds that the answer to an action waits for what it has changed to be looked at."""
 
+SWITCHES = 4
+"""Units that are enabled or disabled at once: each has systemd reload all units, and many would silence it."""
+
 METHODS = {Verb.START: "StartUnit", Verb.STOP: "StopUnit", Verb.RESTART: "RestartUnit", Verb.RELOAD: "ReloadUnit"}
 
 
@@ -48,6 +51,7 @@ class SystemdUnits:
         """Whether all that was signalled has been looked at."""
         self._meanwhile: list[tuple[str, wire.Fields]] | None = None
         """What was signalled since the question that is under way was put."""
+        self._switching = asyncio.Semaphore(SWITCHES)
 
     def select(self, patterns: Sequence[str]) -> None:
         """See UnitManager."""
@@ -93,6 +97,17 @@ class SystemdUnits:
 
     async def _switch(self, word: str, unit: str, timeout: float) -> str:
         doing = f"{word} {unit}"
+        try:
+            async with asyncio.timeout(timeout):
+                await self._switching.acquire()
+        except TimeoutError as err:
+            raise TimedOut(f"cannot {doing}: its turn after other units has not come within {timeout:g} s") from err
+        try:
+            return await self._switch_now(doing, word, unit, timeout)
+        finally:
+            self._switching.release()
+
+    async def _switch_now(self, doing: str, word: str, unit: str, timeout: float) -> str:
         try:
             await self._job(doing, Verb.START, wire.switch(word, unit), timeout)
         except NotFound as err:
