@@ -35,6 +35,22 @@ def test_a_killed_agent_is_back_at_once(head: Head) -> None:
     assert head.api("GET", "/healthz").status == 200
 
 
+def test_an_agent_that_keeps_crashing_under_load_is_found_by_its_callers_again(fresh: Callable[[], Head]) -> None:
+    one = fresh()
+    one.start_agent()
+    calling = "while :; do curl -s --max-time 2 --unix-socket /run/clusterware-head-agent.sock http://h/healthz; done"
+    with subprocess.Popen(one.argv("sh", "-c", calling), stdout=subprocess.DEVNULL) as caller:
+        gone = {"0"}
+        for _ in range(7):
+            gone.add(one.show(UNIT, "MainPID"))
+            one.systemctl("kill", "--signal=KILL", UNIT)
+            wait_for(lambda: one.show(UNIT, "MainPID") not in gone, "another process")
+        caller.kill()
+
+    assert one.api("GET", "/healthz").status == 200
+    assert one.systemctl("is-active", "clusterware-head-agent.socket") == "active"
+
+
 def test_a_stuck_agent_is_restarted_by_the_watchdog(fresh: Callable[[], Head]) -> None:
     one = fresh()
     one.write(f"/etc/systemd/system/{UNIT}.d/60-test.conf", "[Service]\nWatchdogSec=2s\n")
@@ -99,9 +115,14 @@ def test_connections_do_not_start_a_badly_configured_agent_for_ever(fresh: Calla
         argv = ["curl", "-sk", "--max-time", "1", "https://localhost:52390/"]
         return one.run(*argv, check=False).returncode == 7
 
-    wait_for(refused, "the socket to give up")
+    wait_for(refused, "the socket to give up", 60)
     assert one.show("clusterware-head-agent.socket", "Result") == "trigger-limit-hit"
-    assert len([line for line in one.journal().splitlines() if line.startswith("clusterware-head-agent:")]) <= 5
+    assert len([line for line in one.journal().splitlines() if line.startswith("clusterware-head-agent:")]) <= 21
+
+    one.configure()
+    one.systemctl("start", UNIT)
+    refused()
+    assert one.api("GET", "/healthz").status == 200
 
 
 def test_a_head_without_its_ssh_key_or_base_ini_is_told_so(fresh: Callable[[], Head]) -> None:
