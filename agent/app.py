@@ -24,6 +24,7 @@ from agent.adapters.identity.keeper import IdentityKeeper
 from agent.adapters.identity.ssh_keys import key_file, signing_key
 from agent.adapters.identity.tls import ServerTls
 from agent.adapters.identity.tokens import JwtMaker, JwtVerifier
+from agent.adapters.sqlite.errors import Damaged
 from agent.adapters.sqlite.store import SqliteStore
 from agent.adapters.systemd.units import SystemdUnits
 from agent.api.access import AccessGate
@@ -72,8 +73,12 @@ async def run(path: Path, live: Live) -> int:
             background = Background(group)
             agent = await build(live, stack, background)
             background.start(_reloads(path, live, signals, logging, agent.supervisor))
+            if agent.lacking is not None:
+                background.start(_start_again(agent.lacking, signals))
             await _serve(agent, live, signals)
             background.stop()
+            if signals.again:
+                status = os.EX_TEMPFAIL
     except* AgentError as group:
         for err in _leaves(group):
             log.error("Agent failed", reason=str(err))
@@ -94,6 +99,8 @@ class Agent:
     tls: ServerTls | None
     """None when this head has no certificate: then only the Unix socket is served."""
     supervisor: Supervisor
+    lacking: SqliteStore | None
+    """The database, when this head has no certificate for want of it; None otherwise."""
 
 
 class Background:
@@ -166,14 +173,16 @@ async def build(live: Live, stack: AsyncExitStack, background: Background) -> Ag
         periodic(database_loop, store.reopen_if_needed),
         watchdog(loops),
     )
-    return Agent(Api(rooms, gate, ROUTES), certificate.tls, supervisor)
+    return Agent(Api(rooms, gate, ROUTES), certificate.tls, supervisor, store if certificate.lacks_database else None)
 
 
 class _Certificate:
     """This head's certificate and what depends on it; without one the agent serves the Unix socket alone."""
 
-    def __init__(self, problem: str | None) -> None:
+    def __init__(self, problem: str | None, *, lacks_database: bool = False) -> None:
         self.problem = problem
+        self.lacks_database = lacks_database
+        """Whether there would be a certificate if the database could be used."""
         self.tls: ServerTls | None = None
         self.background: list[Work] = []
         self._keeper: IdentityKeeper | None = None
@@ -194,12 +203,14 @@ class _Certificate:
             await registry.load()
             cluster = registry.members.cluster
         except Unavailable as err:
-            log.error("Database cannot be used", reason=err.reason, todo="see `cw-headctl database restore`")
+            damaged = err.code == Damaged.default_code
+            todo = "see `cw-headctl database restore`" if damaged else "mend that; the agent tries again by itself"
+            log.error("Database cannot be used", reason=err.reason, todo=todo)
         try:
             identity = await asyncio.to_thread(files.open, cluster, clock.now())
         except Unavailable as err:
             log.error("Certificate cannot be used: only the Unix socket is served", reason=err.reason)
-            return cls(err.reason)
+            return cls(err.reason, lacks_database=cluster is None)
         made = cls(None)
 
         async def follow(fresh: Identity) -> None:
@@ -267,6 +278,18 @@ async def _reloads(path: Path, live: Live, signals: Signals, logging: Logging, s
             await asyncio.to_thread(_tell_differences, live)
             log.info("Configuration reloaded", changed=changed, needs_restart=later)
         notify("READY=1")
+
+
+async def _start_again(store: SqliteStore, signals: Signals) -> None:
+    """Stop once the database can be used, to be started anew: that start makes the certificate this one could not."""
+    changed = asyncio.Event()
+    store.on_change(lambda _kinds: changed.set())
+    while store.problem is not None:
+        await changed.wait()
+        changed.clear()
+    log.info("Starting again, now that the database can be used")
+    signals.again = True
+    signals.stop.set()
 
 
 def _make_directory(directory: Path) -> None:

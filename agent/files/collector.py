@@ -74,6 +74,7 @@ class Collector:
             raise Conflict("unused files are being removed already: wait for that to end", code="busy")
         self._removing = True
         try:
+            await self._store.prepare()
             survey = await self._surveyor.survey()
             doubt = _doubt(survey)
             if doubt and not force:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.heads import Head
-from tests.support.heads.head import UNIT, wait_for
+from tests.support.heads.head import SOCKET, UNIT, wait_for
 
 FILES = 3000
 
@@ -121,6 +121,34 @@ def test_without_a_bus_the_agent_answers_what_it_can_and_recovers(fresh: Callabl
     wait_for(lambda: one.api("GET", "/readyz").status == 200, "readyz to be well again")
     assert one.api("GET", "/head/services").status == 200
     assert _pid(one) == pid
+
+
+def test_a_first_start_on_a_full_disk_ends_well_once_there_is_room(fresh: Callable[..., Head]) -> None:
+    one = fresh(state_size="1M")
+    filler = "/var/lib/clusterware-head-agent/filler"
+    one.run("sh", "-c", f"cat /dev/zero > {filler}", check=False)
+    one.start_agent()
+    assert one.api("GET", "/head/services").status == 200
+    assert one.api("GET", "/head/peerurl").status == 503
+
+    one.run("rm", filler)
+
+    wait_for(lambda: one.path(SOCKET).exists() and one.api("GET", "/readyz").status == 200, "readyz to be well", 60)
+    assert one.api("GET", "/head/peerurl").data["ca_pem"]
+    assert one.run("curl", "-sk", "https://localhost:52390/healthz").stdout
+    assert one.show(UNIT, "NRestarts") == "1"
+
+
+def test_a_journal_that_is_stuck_does_not_stall_the_agent(fresh: Callable[[], Head]) -> None:
+    one = fresh()
+    one.start_agent()
+    one.systemctl("kill", "--signal=STOP", "systemd-journald.service")
+
+    for _ in range(1200):
+        assert one.api("PATCH", "/images", {}, timeout=5).status == 405
+
+    one.systemctl("kill", "--signal=CONT", "systemd-journald.service")
+    wait_for(lambda: one.journal().count("PATCH is not a method") == 1200, "the lines that were held back")
 
 
 def test_without_a_journal_the_agent_goes_on(fresh: Callable[[], Head]) -> None:

@@ -85,8 +85,8 @@ class IdentityFiles:
             )
         if cluster is None:
             raise Unavailable(
-                "cannot make this head's certificate: the cluster's id is in the database, which is away; "
-                "restore the database first"
+                "cannot make this head's certificate: the cluster's id is in the database, which cannot be used; "
+                "mend that first"
             )
         ca = make_ca(cluster, now)
         _write(self._ca_file, ca)
