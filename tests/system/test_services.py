@@ -204,3 +204,16 @@ def test_an_enabled_service_that_systemd_gave_up_on_is_healed(fresh: Callable[[]
     one.systemctl("stop", NAME)
     one.systemctl("restart", UNIT)
     assert one.systemctl("is-active", NAME, check=False) == "inactive", "what an operator stopped stays stopped"
+
+
+def test_hundreds_of_services_are_acted_on_at_once(fresh: Callable[[], Head]) -> None:
+    one = fresh()
+    names = [f"clusterware-m{number}" for number in range(200)]
+    for name in names:
+        one.write(f"/etc/systemd/system/{name}.service", TEXT.format(description="One of many"))
+    one.systemctl("daemon-reload")
+    one.start_agent()
+
+    assert act(one, "start,restart", *names).status == 200
+    rows = {r["name"]: r for r in one.api("GET", "/head/services").data}
+    assert all(rows[name]["status"] == "up" and rows[name]["pid"] for name in names)
