@@ -186,7 +186,7 @@ def test_a_lost_ca_is_not_silently_replaced(tmp_path: Path) -> None:
 
 
 def test_without_the_clusters_id_no_ca_is_made(tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match="restore the database"):
+    with pytest.raises(Unavailable, match="the database, which cannot be used"):
         IdentityFiles(tmp_path, ME, lambda: HERE).open(None, NOW)
     assert list(tmp_path.iterdir()) == []
 
