@@ -174,18 +174,18 @@ async def test_names_are_per_kind(rooms: Rooms) -> None:
 
 
 async def test_all_references_come_in_walk_order_however_many(store: MemoryStore) -> None:
-    names = sorted(f"{n % 10}/{n}" for n in range(12_000))
+    names = sorted(f"{n % 10}/{n}" for n in range(24_000))
     await store.commit(Put(Kind.IMAGE, A, {}, references=names[::2]), Put(Kind.REPO, A, {}, references=names))
     batches = [batch async for batch in ObjectReferences(store).references()]
     assert [name for batch in batches for name in batch] == names
-    assert max(len(batch) for batch in batches) <= 5000
+    assert max(len(batch) for batch in batches) <= 10_000
 
 
 async def test_references_fail_closed(store: MemoryStore) -> None:
-    names = [f"f{n:05}" for n in range(6000)]
+    names = [f"f{n:05}" for n in range(12_000)]
     await store.commit(Put(Kind.IMAGE, A, {}, references=names))
     batches = ObjectReferences(store).references()
-    assert len(await anext(batches)) == 5000
+    assert len(await anext(batches)) == 10_000
     store.problem = "gone in the middle"
     with pytest.raises(Unavailable):
         await anext(batches)
