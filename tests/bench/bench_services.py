@@ -89,6 +89,7 @@ class Subject:
 def requests(head: Head) -> None:
     """CPU for a request."""
     agent = Subject(head, SOCKET, UNIT)
+    wait_for(lambda: b'"activating"' not in agent.ask(), "the agent's own row to settle")
     head.write("/run/bare.json", agent.ask())
     head.write("/run/bare.py", BARE)
     head.run("systemd-run", "--unit=bare", "/usr/bin/python3", "-I", "/run/bare.py")
