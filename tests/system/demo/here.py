@@ -22,6 +22,8 @@ _RENDERED = (
     Path("/etc/systemd/system/clusterware-head-agent.socket.d"),
 )
 _STATE = Path("/var/lib/clusterware-head-agent")
+_SOCKET = Path("/run/clusterware-head-agent.sock")
+"""It stays when its unit stops, so that a stop in the wrong moment cannot make the agent unreachable."""
 
 
 @contextlib.contextmanager
@@ -80,7 +82,7 @@ def _configure(undo: contextlib.ExitStack) -> None:
 
 
 def _remove_what_it_made() -> None:
-    for path in (*_RENDERED, _STATE):
+    for path in (*_RENDERED, _STATE, _SOCKET):
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     _run("systemctl", "daemon-reload")
     _run("userdel", "clusterware-agent", allowed=range(256))
