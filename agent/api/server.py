@@ -191,7 +191,7 @@ class _Connection(web.RequestHandler):
             server,
             loop=loop,
             keepalive_timeout=KEEPALIVE,
-            access_log=None,  # type: ignore[arg-type]
+            access_log=None,  # type: ignore[arg-type]  # documented, and missing in its annotation
             lingering_time=1.0,
             auto_decompress=False,  # no bombs: a compressed body is malformed JSON
         )

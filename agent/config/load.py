@@ -78,7 +78,7 @@ def _own(path: Path) -> dict[str, dict[str, tuple[str, Any]]]:
     parser = configparser.ConfigParser(
         interpolation=None, strict=True, default_section="\0", empty_lines_in_values=False
     )
-    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # configparser's documented way to keep case
     try:
         parser.read_string(text, source=str(path))
     except configparser.Error as err:
