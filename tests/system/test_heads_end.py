@@ -16,6 +16,7 @@ from tests.support.heads.layers import CHECKOUT
 _PROGRAM = """
 import signal
 from tests.support.heads import Heads
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits that it is ignored
 with Heads(installed=False) as heads:
     head = heads.boot()
     print(heads._keeper.pid, *heads._groups, flush=True)
@@ -33,7 +34,10 @@ def test_nothing_is_left_of_a_run_that_is_ended(number: signal.Signals) -> None:
         assert all(os.path.isdir(group) for group in groups)
         mounts = Path("/proc/self/mounts").read_text()
         run.send_signal(number)
-        run.wait(20)
+        try:
+            run.wait(20)
+        finally:
+            run.kill()
 
     wait_for(lambda: not Path("/proc", keeper).exists(), "the keeper to end")
     assert [group for group in groups if os.path.exists(group)] == []
