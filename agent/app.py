@@ -156,6 +156,7 @@ async def build(live: Live, stack: AsyncExitStack, background: Background) -> Ag
         cleaner=Cleaner(store, store, collector.housekeeping, backups, live, clock),
         backups=backups,
         membership=Membership(store, config.head.uid),
+        engine=store,
         members=lambda: registry.members,
         identity=certificate.identity,
         token_maker=JwtMaker(key, lambda: registry.members, clock),

@@ -21,6 +21,8 @@ class Kind(StrEnum):
     REPO = "repo"
     TOMBSTONE = "tombstone"
     CLUSTER = "cluster"
+    VERDICT = "verdict"
+    LOCK = "lock"
 
 
 OBJECT_KINDS = (Kind.IMAGE, Kind.BOOTCONFIG, Kind.REPO)

@@ -14,7 +14,7 @@ async def peer_url(call: Call) -> Answer:
             "peer_url": config.peer_url or identity.url,
             "uid": identity.uid,
             "cluster": call.rooms.members().cluster,
-            "store": config.database.engine,
+            "store": call.rooms.engine.kind,
             "version": __version__,
             "ca_pem": identity.ca_pem,
         }

@@ -16,7 +16,7 @@ from agent.heads.members import Members
 from agent.heads.tokens import TokenMaker
 from agent.loops import Loops
 from agent.model import Kind
-from agent.ports import Dependency
+from agent.ports import Dependency, StoreEngine
 from agent.records import Records
 from agent.services.supervisor import Supervisor
 
@@ -38,6 +38,8 @@ class Rooms:
     cleaner: Cleaner
     backups: Backups
     membership: Membership
+    engine: StoreEngine
+    """The engine behind the records."""
     members: Callable[[], Members]
     """Who is in the cluster now; raises Unavailable while the database is away."""
     identity: Callable[[], Identity]

@@ -13,10 +13,12 @@ from typing import Any, TypeVar
 from agent.config.values import (
     ADDRESSES,
     DOTTED,
+    OPTIONAL_PATH,
     PATH,
     PATTERNS,
     SWITCH,
     UID,
+    URLS,
     Value,
     as_text,
     duration,
@@ -137,14 +139,60 @@ class Files:
 
 
 @dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """How heads tell each other that they live."""
+
+    interval: float = key(1.0, duration(0.1, 60), "How often this head tells each other head that it lives.")
+    suspect: float = key(3.0, duration(0.2, 600), "After this long without word from it a head is suspect.")
+    timeout: float = key(5.0, duration(0.5, 3600), "After this long without word from it a head is down.")
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """What becomes of heads that are down."""
+
+    evict_after: float = key(
+        600.0, duration(0), "How long a head that stopped in order is left alone by DELETE /heads/down."
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Database:
     """Where records are kept."""
 
-    engine: str = key("sqlite", one_of("sqlite"), "The engine. sqlite: embedded, one per head.", restart=True)
+    engine: str = key(
+        "auto",
+        one_of("auto", "sqlite", "etcd"),
+        "sqlite: embedded, one per head. etcd: shared by all heads. auto: what the cluster uses that this head joins, "
+        "sqlite until then.",
+        restart=True,
+    )
     path: Path = key(Path("/var/lib/clusterware-head-agent/agent.db"), PATH, "The database file.", restart=True)
     backups: int = key(5, number(1, 1000), "How many backups are kept; the oldest go first.")
     tombstone_ttl: float = key(
         30 * 86400.0, duration(86400), "How long it is remembered that a head was removed or has left."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Etcd:
+    """The shared engine; the agent runs it, unless `endpoints` names one that the site runs itself."""
+
+    client_port: int = key(52391, number(1, 65535), "Where the agent's own etcd answers the agents.", restart=True)
+    peer_port: int = key(52392, number(1, 65535), "Where the agent's own etcd talks to its peers.", restart=True)
+    binary: Path = key(Path("/usr/bin/etcd"), PATH, "The etcd that is run: 3.4 or newer.", restart=True)
+    endpoints: tuple[str, ...] = key(
+        (),
+        URLS,
+        "An etcd of the site's own to use instead, such as clusterware-etcd: its client URLs. The agent then neither "
+        "starts it nor changes its members.",
+        restart=True,
+    )
+    ca: Path | None = key(
+        None, OPTIONAL_PATH, "With endpoints: the PEM file of the CA that issued its certificates.", restart=True
+    )
+    certificate: Path | None = key(
+        None, OPTIONAL_PATH, "With endpoints: the PEM file with the certificate and key to show to it.", restart=True
     )
 
 
@@ -183,7 +231,10 @@ class Config:
     auth: Auth = field(default_factory=Auth)
     services: Services = field(default_factory=Services)
     files: Files = field(default_factory=Files)
+    heartbeat: Heartbeat = field(default_factory=Heartbeat)
+    heads: Heads = field(default_factory=Heads)
     database: Database = field(default_factory=Database)
+    etcd: Etcd = field(default_factory=Etcd)
     state: State = field(default_factory=State)
     log: Log = field(default_factory=Log)
     peer_url: str = ""
@@ -197,7 +248,10 @@ SECTIONS: dict[str, type[Any]] = {
     "auth": Auth,
     "services": Services,
     "files": Files,
+    "heartbeat": Heartbeat,
+    "heads": Heads,
     "database": Database,
+    "etcd": Etcd,
     "state": State,
     "log": Log,
 }

@@ -162,8 +162,18 @@ def _dotted(text: str) -> str:
 SWITCH: Value[bool] = Value("yes or no", _switch, lambda on: "yes" if on else "no")
 PATH: Value[Path] = Value("an absolute path without ..", _absolute)
 UID: Value[str] = Value("32 lower-case letters and digits", _uid)
+OPTIONAL_PATH: Value[Path | None] = Value(
+    "an absolute path without .., or nothing",
+    lambda text: _absolute(text) if text else None,
+    lambda path: str(path or ""),
+)
 DOTTED: Value[str] = Value("a dotted key name such as head.uid", _dotted)
 ADDRESSES = listing(_address, "addresses with ports such as [::]:52390 or 10.0.0.1:52390, separated by commas")
+URLS = listing(
+    _matching(re.compile(r"https?://[^\s,/@]+:\d{1,5}")),
+    "URLs with ports such as https://10.0.0.1:2379, separated by commas, or nothing",
+    empty=True,
+)
 PATTERNS = listing(
     _matching(_PATTERN), "unit names or shell patterns such as clusterware*.service, separated by commas"
 )

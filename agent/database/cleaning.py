@@ -115,7 +115,7 @@ class Cleaner:
             leftovers=leftovers,
             backups=await self._backups.listing(),
             reclaimable=await self._engine.reclaimable(),
-            engine=config.engine,
+            engine=self._engine.kind,
             tombstone_ttl=config.tombstone_ttl,
             backups_kept=config.backups,
         )

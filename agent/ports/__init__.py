@@ -3,22 +3,31 @@
 Every adapter, and every fake of one, passes the same contract suite (`tests/contracts`).
 """
 
+from agent.ports.engine import Attachment, ClusterEngine, EngineMember, LocalEngine
 from agent.ports.files import FileStore, Leftover, References, Sighting, StoreHousekeeping, walk_key
+from agent.ports.peers import Introductions, PeerAnswer, Peers
 from agent.ports.records import ABSENT, Change, Delete, Put, Store, StoreEngine
 from agent.ports.surroundings import Clock, Dependency
 from agent.ports.units import Changed, Gone, Lost, Snapshot, Unit, UnitEvent, UnitManager, Verb
 
 __all__ = [
     "ABSENT",
+    "Attachment",
     "Change",
     "Changed",
     "Clock",
+    "ClusterEngine",
     "Delete",
     "Dependency",
+    "EngineMember",
     "FileStore",
     "Gone",
+    "Introductions",
     "Leftover",
+    "LocalEngine",
     "Lost",
+    "PeerAnswer",
+    "Peers",
     "Put",
     "References",
     "Sighting",

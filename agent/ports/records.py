@@ -41,9 +41,18 @@ Change = Put | Delete
 class Store(Protocol):
     """Records with compare-and-set. Every method raises Unavailable while the engine is away or damaged.
 
-    Contract: reads see every commit that was answered; revisions grow strictly over the whole store;
-    a commit is all or nothing, also across a crash.
+    Contract: reads see every commit that this process was answered; those of other heads' agents follow within
+    moments, in order. Revisions grow strictly over the whole store; a commit is all or nothing, also across a crash.
     """
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since what is read here was last known to be the newest; None while it is, as with one's own file.
+
+        A shared engine without quorum still answers reads, ever older ones, and refuses commits: Unavailable with
+        the code `no-quorum`.
+        """
+        ...
 
     async def get(self, kind: Kind, uid: str) -> Record | None:
         """The record, or None."""
@@ -83,6 +92,11 @@ class Store(Protocol):
 
 class StoreEngine(Protocol):
     """What cleaning and backups need of the engine beyond its records."""
+
+    @property
+    def kind(self) -> str:
+        """Which engine it is: `sqlite` or `etcd`."""
+        ...
 
     @property
     def problem(self) -> str | None:

@@ -69,6 +69,16 @@ class MemoryStore:
         names = {name for row in self._rows.values() for name in row.references}
         return sorted((n for n in names if walk_key(n) > walk_key(after)), key=walk_key)[:limit]
 
+    @property
+    def kind(self) -> str:
+        """What it stands for."""
+        return "sqlite"
+
+    @property
+    def age(self) -> float | None:
+        """Always the newest."""
+        return None
+
     def on_change(self, callback: Callable[[frozenset[Kind]], None]) -> None:
         """Have `callback` called after each change."""
         self._callbacks.append(callback)

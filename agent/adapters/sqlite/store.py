@@ -123,6 +123,16 @@ class SqliteStore:
         return revision
 
     @property
+    def kind(self) -> str:
+        """The embedded engine's name."""
+        return "sqlite"
+
+    @property
+    def age(self) -> None:
+        """What is read is always the newest: nobody else writes this file."""
+        return None
+
+    @property
     def problem(self) -> str | None:
         """Why the database cannot be used, or None."""
         failure = self._connections.failure

@@ -1,0 +1,46 @@
+"""The heartbeat: what one head's agent tells each other's, every interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+from msgspec import Struct
+
+from agent.errors import Malformed
+
+PROTOCOL = 1
+"""Grows when heads of the version before could no longer understand; heads of neighbouring versions work together."""
+
+
+class Beat(Struct, frozen=True, omit_defaults=True):
+    """One beat of `head`; it carries ages, never times, as clocks differ."""
+
+    head: str
+    boot: str
+    """Names this run of the agent: its sequence begins anew with another."""
+    seq: int
+    heard: Mapping[str, float] = {}
+    """How many seconds ago it last heard each other head itself."""
+    stopping: bool = False
+    """The last beat before a stop in order."""
+    roster: str = ""
+    """A digest of its list of heads, where the engine does not share that."""
+    protocol: int = PROTOCOL
+    version: str = ""
+
+
+_decoder = msgspec.json.Decoder(Beat)
+
+
+def encode(beat: Beat) -> bytes:
+    """A beat as it is sent."""
+    return msgspec.json.encode(beat)
+
+
+def decode(frame: bytes | str) -> Beat:
+    """A beat as it came; raises Malformed. Fields of later versions are passed over."""
+    try:
+        return _decoder.decode(frame)
+    except msgspec.MsgspecError as err:
+        raise Malformed(f"this is no heartbeat: {str(err)[:200]}") from err

@@ -1,0 +1,63 @@
+"""The other heads' agents: asked, and told that this head lives."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class PeerAnswer:
+    """What another head's agent answered: the HTTP status, the envelope, and the headers that matter (`Date`, ...)."""
+
+    status: int
+    envelope: Mapping[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def data(self) -> Any:
+        """The envelope's data."""
+        return self.envelope.get("data")
+
+
+class Peers(Protocol):
+    """The members, each proved before anything is sent to be the head that its record describes.
+
+    Raises Unavailable with the code `unreachable` when a head has no URL, does not answer in time, or proves to be
+    another one; NotFound for a uid that is no member.
+    """
+
+    async def ask(
+        self,
+        uid: str,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        timeout: float = 10.0,
+        headers: Mapping[str, str] | None = None,
+    ) -> PeerAnswer:
+        """Ask one head's agent; `path` is without prefix, may carry a query. An answer of any status is an answer."""
+        ...
+
+    def link(self, uid: str) -> AbstractAsyncContextManager[Callable[[bytes], Awaitable[None]]]:
+        """Open the heartbeat's WebSocket to one head; gives what sends a frame, and raises Unavailable once broken."""
+        ...
+
+
+class Introductions(Protocol):
+    """An agent that is not trusted yet: what a head that joins asks before it has a record of anybody.
+
+    Raises Unavailable, saying which of these it was: not reachable, no TLS, not an agent.
+    """
+
+    async def look(self, url: str) -> tuple[PeerAnswer, datetime | None]:
+        """GET /head/peerurl there, believing nothing of it yet; and the time on that head's clock (its Date header)."""
+        ...
+
+    async def ask(self, url: str, ca_pem: str, token: str, method: str, path: str, body: Any) -> PeerAnswer:
+        """Ask with a token, trusting only certificates that this CA issued."""
+        ...
