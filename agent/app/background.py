@@ -1,0 +1,27 @@
+"""The loops: started together, ended together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+Work = Callable[[], Coroutine[Any, Any, object]]
+"""A loop that has been built and not started."""
+
+
+class Background:
+    """The loops. They outlive the listeners, as requests in flight still need them; a bug in one ends the process."""
+
+    def __init__(self, group: asyncio.TaskGroup) -> None:
+        self._group = group
+        self._tasks: list[asyncio.Task[object]] = []
+
+    def start(self, *works: Coroutine[Any, Any, object]) -> None:
+        """Have these run until `stop`."""
+        self._tasks += [self._group.create_task(work) for work in works]
+
+    def stop(self) -> None:
+        """Cancel them all."""
+        for task in self._tasks:
+            task.cancel()

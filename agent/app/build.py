@@ -1,0 +1,132 @@
+"""Everything that the daemon consists of, built once and in order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.adapters.addresses import own_addresses
+from agent.adapters.clock import SystemClock
+from agent.adapters.filestore.directory import DirectoryStore
+from agent.adapters.identity.checks import PeerCertificate
+from agent.adapters.identity.files import IdentityFiles
+from agent.adapters.identity.ssh_keys import key_file
+from agent.adapters.identity.tls import ServerTls
+from agent.adapters.identity.tokens import JwtMaker, JwtVerifier
+from agent.adapters.sqlite.store import SqliteStore
+from agent.adapters.systemd.units import SystemdUnits
+from agent.api.access import AccessGate
+from agent.api.openapi import described
+from agent.api.rooms import Rooms
+from agent.api.routes import ROUTES
+from agent.api.server import Api
+from agent.app.background import Background
+from agent.app.certificate import Certificate, place
+from agent.app.hostfiles import tell_differences
+from agent.config import Live
+from agent.database.backups import Backups
+from agent.database.cleaning import Cleaner
+from agent.database.membership import Membership
+from agent.errors import Unavailable
+from agent.files.collector import Collector
+from agent.files.objects import ObjectReferences, objects
+from agent.heads.directory import HeadDirectory
+from agent.heads.liveness import unwatched
+from agent.heads.registry import HeadRegistry
+from agent.lifecycle import watchdog
+from agent.loops import Loops, periodic
+from agent.ports import Dependency
+from agent.services.supervisor import Supervisor
+
+MEMBERS = 3600.0
+"""Seconds between two readings of the members that nothing has called for; a change wakes the loop at once."""
+DATABASE = 5.0
+"""Seconds between two attempts to open a database that is away; nothing signals that a disk has room again."""
+
+
+@dataclass(slots=True)
+class Agent:
+    """What was built and has to run."""
+
+    api: Api
+    tls: ServerTls | None
+    """None when this head has no certificate: then only the Unix socket is served."""
+    supervisor: Supervisor
+    lacking: SqliteStore | None
+    """The database, when this head has no certificate for want of it; None otherwise."""
+
+
+async def build(live: Live, stack: AsyncExitStack, background: Background) -> Agent:
+    """Build every room. Raises Unavailable only for what the agent cannot do anything without."""
+    config, clock, loops = live.config, SystemClock(), Loops()
+    state = config.state.directory
+    _make_directory(state)
+    supervisor = Supervisor(SystemdUnits(), live, loops, clock)
+    background.start(supervisor.run())  # systemd answers while the database opens
+    tell_differences(live)
+    key = key_file(config.auth, os.environ)
+
+    store = await stack.enter_async_context(SqliteStore.open(config.database.path))
+    registry = HeadRegistry(store, config.head.uid, clock)
+    watch = unwatched(clock.now())
+    heads = HeadDirectory(store, registry, clock, watch)
+    files = IdentityFiles(state, config.head.uid, lambda: place(config.api.listen))
+    certificate = await Certificate.of(files, registry, key, live, clock, loops)
+
+    references = ObjectReferences(store)
+    file_store = DirectoryStore(config.files.root)
+    stack.callback(file_store.close)
+    collector = Collector(file_store, references, live, loops, clock)
+
+    backups = Backups(store, state / "backups", live, clock, registry.load)
+    rooms = Rooms(
+        live=live,
+        loops=loops,
+        dependencies=(
+            Dependency("systemd", _known(lambda: supervisor.problem)),
+            Dependency("database", _known(lambda: store.problem)),
+            Dependency("files", collector.problem),
+            Dependency("certificate", _known(lambda: certificate.problem)),
+        ),
+        openapi=described(ROUTES),
+        cleaner=Cleaner(store, store, collector.housekeeping, backups, live, clock),
+        backups=backups,
+        membership=Membership(store, config.head.uid),
+        engine=store,
+        members=lambda: registry.members,
+        identity=certificate.identity,
+        token_maker=JwtMaker(key, lambda: registry.members, clock),
+        heads=heads,
+        objects=objects(store),
+        supervisor=supervisor,
+        collector=collector,
+    )
+    gate = AccessGate(live, rooms.members, JwtVerifier(), PeerCertificate.read, own_addresses, clock)
+    members_loop, database_loop = loops.add("members", MEMBERS), loops.add("database", DATABASE)
+    background.start(
+        collector.run(),
+        *(work() for work in certificate.background),
+        periodic(members_loop, registry.reconcile, wake=registry.changed),
+        periodic(database_loop, store.reopen_if_needed),
+        watchdog(loops),
+    )
+    return Agent(Api(rooms, gate, ROUTES), certificate.tls, supervisor, store if certificate.lacks_database else None)
+
+
+def _make_directory(directory: Path) -> None:
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as err:
+        raise Unavailable(f"cannot make the state directory {directory}: {err.strerror}") from err
+
+
+def _known(problem: Callable[[], str | None]) -> Callable[[], Awaitable[str | None]]:
+    """What is known already, in the form that a Dependency asks for."""
+
+    async def ask() -> str | None:
+        return problem()
+
+    return ask
