@@ -1,4 +1,4 @@
-"""The rooms that handlers may enter, built once by `app.py`."""
+"""The rooms that handlers may enter, built once by `agent.app`."""
 
 from __future__ import annotations
 

@@ -97,6 +97,7 @@ async def running_head(directory: Path) -> AsyncIterator[Head]:
     tls = ServerTls(roster, lambda: running.identity)
     gate = AccessGate(running.live, roster, JwtVerifier(), PeerCertificate.read, lambda: running.own_addresses, clock)
     rooms = SimpleNamespace(
+        engine=SimpleNamespace(kind="sqlite", age=None),
         live=running.live,
         members=roster,
         identity=lambda: running.identity,

@@ -62,7 +62,7 @@ def test_values_are_typed_and_have_units(tmp_path: Path) -> None:
     [
         ("[head]\nuid = XYZ\n", ["head-agent.ini:2:", "[head] uid", "'XYZ'", "32 lower-case letters and digits"]),
         ("[head]\n\nuidd = x\n", ["head-agent.ini:3:", "uidd", "must be one of uid, base_ini"]),
-        ("[heads]\n", ["head-agent.ini:1:", "[heads] is not a section", "head, api"]),
+        ("[hosts]\n", ["head-agent.ini:1:", "[hosts] is not a section", "head, api"]),
         ("uid = x\n", ["head-agent.ini:1:", "comes before any section"]),
         ("[head]\nuid = x\nuid = y\n", ["head-agent.ini:3:", "appears twice"]),
         ("[head]\n[head]\n", ["head-agent.ini:2:", "appears twice"]),
