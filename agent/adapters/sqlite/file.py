@@ -105,8 +105,8 @@ def _begin(path: Path, migrations: Migrations) -> None:
     if beside(path, "-wal").exists():
         raise Damaged("cannot use the database: its file is missing while its write-ahead log is still there")
     draft = beside(path, ".new")
-    _remove(draft)
-    _touch(draft)
+    remove(draft)
+    touch(draft)
     with connected(draft, "begin") as connection:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
@@ -123,8 +123,8 @@ def copy_out(path: Path, target: Path) -> int:
         raise Conflict("cannot write the backup: there is already a file of that name", code="exists")
     draft = beside(target, ".part")
     try:
-        _remove(draft)
-        _touch(draft)
+        remove(draft)
+        touch(draft)
         try:
             with connected(path, "back up", "ro") as source, connected(draft, "back up") as copy:
                 source.backup(copy)
@@ -133,7 +133,7 @@ def copy_out(path: Path, target: Path) -> int:
             sync(draft)
             os.link(draft, target)
         finally:
-            _remove(draft)
+            remove(draft)
         sync(target.parent)
         return target.stat().st_size
     except OSError as err:
@@ -147,7 +147,7 @@ def stage(source: Path, path: Path, known_revision: int, migrations: Migrations 
     """
     draft = beside(path, ".restoring")
     try:
-        _remove(draft)
+        remove(draft)
         _copy_in(source, path, draft)
         with connected(draft, "restore") as connection:
             examine(connection, migrations)
@@ -163,7 +163,7 @@ def stage(source: Path, path: Path, known_revision: int, migrations: Migrations 
     except OSError as err:
         raise translate_os(err, "restore") from err
     finally:
-        _remove(draft)
+        remove(draft)
 
 
 def _copy_in(source: Path, path: Path, draft: Path) -> None:
@@ -182,7 +182,7 @@ def _copy_in(source: Path, path: Path, draft: Path) -> None:
         if file.read(len(_HEADER)) != _HEADER:
             raise Invalid("cannot restore this backup: it is not an SQLite database")
         file.seek(0)
-        _touch(draft)
+        touch(draft)
         with open(draft, "wb") as copy:
             shutil.copyfileobj(file, copy, 2**20)
     log = beside(source, "-wal")
@@ -240,11 +240,12 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _touch(path: Path) -> None:
+def touch(path: Path) -> None:
     """A new empty file that only this user may read; SQLite gives its companions the same mode."""
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a database with its companions, where there are any."""
     for suffix in ("", *_COMPANIONS):
         beside(path, suffix).unlink(missing_ok=True)
