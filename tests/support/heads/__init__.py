@@ -14,6 +14,10 @@ runs side by side.
         other = heads.host("other")                                # a network namespace with an address
         other.run("curl", "-k", f"https://{head.address}:52390/api/v1/head/peerurl")
         head.bus_address                                           # the head's system bus, to connect to from outside
+        three = heads.boot_all("h1", "h2", "h3")                   # side by side, in about a second
+        heads.network.cut_one_way("h1", "h2")                      # also: lose, partition, restart_switch, repair
+        three[0].signal(signal.SIGSTOP)                            # also: freeze, crash, kill_for_good
+        heads.power_off(three[0])                                  # and power_on
 
 Everything of a run lives in namespaces that one process, the keeper, holds. It ends when whoever started it is
 gone, however that came about, and everything ends with it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -109,6 +110,30 @@ class Head:
     def thaw(self) -> None:
         """Go on after `freeze`."""
         (self._groups[0] / "payload/cgroup.freeze").write_text("0")
+
+    def processes(self, unit: str = UNIT) -> list[int]:
+        """The processes of a unit, by the PIDs they have here; none where it does not run."""
+        try:
+            text = (self._groups[0] / "payload/system.slice" / unit / "cgroup.procs").read_text()
+        except FileNotFoundError:
+            return []
+        return [int(word) for word in text.split()]
+
+    def signal(self, number: signal.Signals, unit: str = UNIT) -> None:
+        """Send a signal to all processes of a unit at once; systemd learns of it as the kernel tells."""
+        for pid in self.processes(unit):
+            os.kill(pid, number)
+
+    def kill_for_good(self, unit: str = UNIT) -> None:
+        """Kill the processes of a unit, and have neither systemd nor a connection start it before `revive`."""
+        self.systemctl("mask", "--runtime", "--quiet", unit)
+        self.signal(signal.SIGKILL, unit)
+
+    def revive(self, unit: str = UNIT) -> None:
+        """Start a unit again that was killed for good."""
+        self.systemctl("unmask", "--runtime", "--quiet", unit)
+        self.systemctl("reset-failed", check=False)
+        self.systemctl("start", unit)
 
     def reap(self) -> None:
         """Collect the container's process, which has ended or is about to."""

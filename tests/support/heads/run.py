@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -12,8 +13,8 @@ from uuid import uuid4
 
 from tests.support.heads import keeper, layers
 from tests.support.heads.head import Head
+from tests.support.heads.network import Network
 
-NETWORK = "10.77.0"
 PLACE = Path("/run/heads")
 """Where a run keeps its files, in the keeper's own /run."""
 
@@ -47,13 +48,13 @@ class Heads:
     """Where coverage data of the agents go; None: they are not measured."""
     installed: bool = True
     """Whether the agent is installed in the heads, as `make install` does."""
+    network: Network = field(default_factory=Network)
+    """The bridge, and what goes wrong on it."""
     _keeper: subprocess.Popen[str] | None = None
     _pid: int = 0
     _groups: list[Path] = field(default_factory=list)
     _layers: list[Path] = field(default_factory=list)
-    _machines: dict[str, str] = field(default_factory=dict)
     _heads: list[Head] = field(default_factory=list)
-    _numbers: Iterator[int] = field(default_factory=lambda: iter(range(10, 255)))
 
     def __enter__(self) -> Heads:
         if os.geteuid() != 0:
@@ -61,7 +62,8 @@ class Heads:
         keeper.sweep()
         self._start_keeper()
         try:
-            self._network()
+            self.network.enter = self._namespaces
+            self.network.begin()
             self._lay()
         except BaseException:
             self.close()
@@ -98,7 +100,7 @@ class Heads:
         place = PLACE / name
         root = layers.mount_root(self._namespaces, self._layers, place)
         outside = Path(f"/proc/{self._pid}/root{root}")
-        layers.furnish(outside, name, self._machines)
+        layers.furnish(outside, name, self.network.addresses)
         groups = [group / name for group in self._groups]
         head = Head(name, host.address, outside, root, groups, self._namespaces)
         if self.coverage:
@@ -114,33 +116,41 @@ class Heads:
         head.power_on()
         return head
 
+    def boot_all(self, *names: str, state_size: str = "512M") -> list[Head]:
+        """Boot heads side by side, each knowing the others by name; etcd's log alone takes 64 MiB at once."""
+        for name in names:
+            self.network.add(name)
+        with ThreadPoolExecutor(len(names)) as pool:
+            return list(pool.map(lambda name: self.boot(name, state_size=state_size), names))
+
+    def power_off(self, head: Head) -> None:
+        """Have a head go without a word: no process says good-bye and no kernel answers for it any more."""
+        self.network.cut(head.name)
+        head.crash()
+
+    def power_on(self, head: Head) -> None:
+        """Boot a head again that was switched off; what is enabled in it starts."""
+        self.network.heal(head.name)
+        head.power_on()
+
+    def shut_down_all(self, heads: Sequence[Head]) -> None:
+        """End several heads side by side."""
+        with ThreadPoolExecutor(max(1, len(heads))) as pool:
+            list(pool.map(self.shut_down, heads))
+
     def shut_down(self, head: Head) -> None:
         """End one head, the agent in order first, and forget it."""
         head.stop_agent()
         head.crash()
         self._inside("umount", "--recursive", str(PLACE / head.name / "root"))
         self._inside("rm", "-r", str(PLACE / head.name))
-        self._ip(f"netns del {head.name}")
+        self.network.remove(head.name)
         self._heads.remove(head)
-        del self._machines[head.name]
 
     def host(self, name: str) -> Host:
         """A machine on the bridge; heads are such machines too."""
-        if name not in self._machines:
-            self._machines[name] = address = f"{NETWORK}.{next(self._numbers)}"
-            self._ip(f"netns add {name}", f"-n {name} link set lo up")
-            self._ip(f"link add v-{name} type veth peer name eth0 netns {name}", f"link set v-{name} master br0 up")
-            self._ip(f"-n {name} addr add {address}/24 dev eth0", f"-n {name} link set eth0 up")
-            self._ip(f"-n {name} route add default via {NETWORK}.1")
-        return Host(name, self._machines[name], ["nsenter", f"--net=/proc/{self._pid}/root/run/netns/{name}", "--"])
-
-    def cut(self, name: str) -> None:
-        """Take a machine off the bridge."""
-        self._ip(f"link set v-{name} down")
-
-    def heal(self, name: str) -> None:
-        """Put a machine back on the bridge."""
-        self._ip(f"link set v-{name} up")
+        address = self.network.add(name)
+        return Host(name, address, ["nsenter", f"--net=/proc/{self._pid}/root/run/netns/{name}", "--"])
 
     @property
     def _namespaces(self) -> list[str]:
@@ -167,9 +177,6 @@ class Heads:
         children = Path(f"/proc/{self._keeper.pid}/task/{self._keeper.pid}/children").read_text()
         self._pid = int(children.split()[0])
 
-    def _network(self) -> None:
-        self._ip("link set lo up", "link add br0 type bridge", f"addr add {NETWORK}.1/24 dev br0", "link set br0 up")
-
     def _lay(self) -> None:
         place = Path(f"/proc/{self._pid}/root{PLACE}")
         place.mkdir()
@@ -183,10 +190,6 @@ class Heads:
             self.coverage.chmod(0o777)
             layers.coverage_layer(place / "coverage")
             self._layers.insert(0, PLACE / "coverage")
-
-    def _ip(self, *commands: str) -> None:
-        for command in commands:
-            self._inside("ip", *command.split())
 
     def _inside(self, *argv: str) -> None:
         subprocess.run([*self._namespaces, *argv], check=True, capture_output=True, timeout=30)
