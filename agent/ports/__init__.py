@@ -3,6 +3,7 @@
 Every adapter, and every fake of one, passes the same contract suite (`tests/contracts`).
 """
 
+from agent.ports.authority import Authority, CaPair, CaState, Step
 from agent.ports.engine import Attachment, ClusterEngine, EngineMember, LocalEngine
 from agent.ports.files import FileStore, Leftover, References, Sighting, StoreHousekeeping, walk_key
 from agent.ports.peers import Introductions, PeerAnswer, Peers
@@ -13,6 +14,9 @@ from agent.ports.units import Changed, Gone, Lost, Snapshot, Unit, UnitEvent, Un
 __all__ = [
     "ABSENT",
     "Attachment",
+    "Authority",
+    "CaPair",
+    "CaState",
     "Change",
     "Changed",
     "Clock",
@@ -32,6 +36,7 @@ __all__ = [
     "References",
     "Sighting",
     "Snapshot",
+    "Step",
     "Store",
     "StoreEngine",
     "StoreHousekeeping",

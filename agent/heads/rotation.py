@@ -1,0 +1,154 @@
+"""The exchange of the cluster's CA for a new one, head by head, without a moment in which two heads refuse each other.
+
+Each head goes through three steps (`Step`), and none begins before every head has ended the one before: as a change
+of certificates is done in RFC 4210, section 4.4, by believing old and new side by side in between. Every step can be
+repeated, so an exchange that was cut off goes on where it was, when it is asked for again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+import structlog
+
+from agent.errors import AgentError, Conflict, Unavailable
+from agent.heads.members import Members
+from agent.ports import Authority, CaPair, CaState, Clock, Peers, Step
+
+log = structlog.get_logger()
+
+SETTLE = 120.0
+"""Seconds in which all heads must have ended a step: their database engines restart one after the other."""
+LOOK = 0.5
+"""Seconds between two looks at where the heads stand."""
+
+
+def standing_in_the_way(step: Step, new: str, states: Mapping[str, CaState]) -> str | None:
+    """What still has to happen on some head before `step` has been done everywhere; None when it has."""
+    for uid, state in sorted(states.items()):
+        if step is Step.TRUST and new not in (state.issuing, state.next):
+            return f"head {uid} does not believe the new CA yet"
+        if step is not Step.TRUST and state.issuing != new:
+            return f"the certificate of head {uid} is not issued by the new CA yet"
+        if step is Step.DROP and state.former is not None:
+            return f"head {uid} still believes the former CA"
+        for other in sorted(states):
+            known = state.records.get(other, ())
+            if new not in known or (step is Step.DROP and set(known) != {new}):
+                return f"head {uid} has not heard yet what the record of head {other} says"
+        if state.engine is not None and (new not in state.engine or (step is Step.DROP and set(state.engine) != {new})):
+            return f"the database engine of head {uid} has not been restarted yet with the CAs of this step"
+    return None
+
+
+class Rotation:
+    """Drives the exchange from this head, and does what another head's driver tells this one to."""
+
+    def __init__(
+        self,
+        authority: Authority,
+        peers: Peers,
+        members: Callable[[], Members],
+        believed_by_engine: Callable[[], Awaitable[tuple[str, ...] | None]],
+        names: Callable[[str], tuple[str, ...]],
+        clock: Clock,
+    ) -> None:
+        """`believed_by_engine`: the CAs that this head's engine runs with; `names`: the CAs in a PEM text, by hash."""
+        self._authority = authority
+        self._peers = peers
+        self._members = members
+        self._believed_by_engine = believed_by_engine
+        self._names = names
+        self._clock = clock
+        self._turn = asyncio.Lock()
+
+    async def state(self) -> CaState:
+        """Where this head stands; raises Unavailable."""
+        own = await self._authority.state()
+        heads = self._members().heads
+        return msgspec.structs.replace(
+            own,
+            engine=await self._believed_by_engine(),
+            records={uid: self._names(head.ca_pem or "") for uid, head in heads.items()},
+        )
+
+    async def do(self, step: Step, pair: CaPair | None) -> CaState:
+        """Do one step on this head; raises Conflict, Invalid, Unavailable. Returns where it stands then."""
+        match step:
+            case Step.TRUST:
+                if pair is None:
+                    raise Conflict("cannot believe a new CA without being given it", code="no-ca")
+                await self._authority.trust(pair)
+            case Step.ISSUE:
+                await self._authority.issue()
+            case Step.DROP:
+                await self._authority.drop()
+        log.info("Step of the CA's exchange done", step=step)
+        return await self.state()
+
+    async def rotate(self) -> dict[str, Any]:
+        """Exchange the CA on all heads; raises Conflict or Unavailable, naming the head that it hangs on.
+
+        Then nothing is lost and every head still believes every other; asking again goes on from there.
+        """
+        if self._turn.locked():
+            raise Conflict("the cluster's CA is being exchanged already: wait for that to end", code="busy")
+        async with self._turn:
+            before = await self._all()
+            pair = await self._authority.propose()
+            (new,) = self._names(pair.pem)
+            log.warning("Exchange of the cluster's CA begun", new=new, heads=len(before))
+            for step in Step:
+                await self._everywhere(step, pair if step is Step.TRUST else None, new)
+            log.warning("Cluster's CA exchanged", new=new)
+        return {"ca_sha256": new, "heads": sorted(before), "steps": [str(step) for step in Step]}
+
+    async def _everywhere(self, step: Step, pair: CaPair | None, new: str) -> None:
+        for uid, state in (await self._all()).items():
+            if not _done(step, new, state):
+                await self._tell(uid, step, pair)
+        deadline = self._clock.monotonic() + SETTLE
+        while (what := standing_in_the_way(step, new, await self._all())) is not None:
+            if self._clock.monotonic() > deadline:
+                raise Unavailable(f"cannot go on with the CA's exchange: {what}; ask again once that is mended")
+            await asyncio.sleep(LOOK)
+
+    async def _all(self) -> dict[str, CaState]:
+        """Where every member stands; raises Unavailable for one that cannot be asked: an exchange needs all."""
+        members = self._members()
+        return {
+            uid: await (self.state() if uid == members.self_uid else self._ask(uid, "GET", None))
+            for uid in members.heads
+        }
+
+    async def _tell(self, uid: str, step: Step, pair: CaPair | None) -> None:
+        if uid == self._members().self_uid:
+            await self.do(step, pair)
+        else:
+            await self._ask(uid, "POST", {"step": step, **({"ca": pair.pem} if pair else {})})
+
+    async def _ask(self, uid: str, method: str, body: dict[str, Any] | None) -> CaState:
+        try:
+            answer = await self._peers.ask(uid, method, "/head/ca", body)
+        except AgentError as err:
+            raise Unavailable(
+                f"cannot exchange the CA: head {uid} cannot be asked ({err.reason}); bring it back, or remove it with "
+                f"DELETE /head/{uid}, then ask again"
+            ) from err
+        if answer.status != 200:
+            reason = answer.envelope.get("reason", f"status {answer.status}")
+            raise Unavailable(f"cannot exchange the CA: head {uid} answered: {reason}")
+        return msgspec.convert(answer.data, CaState)
+
+
+def _done(step: Step, new: str, state: CaState) -> bool:
+    match step:
+        case Step.TRUST:
+            return new in (state.issuing, state.next)
+        case Step.ISSUE:
+            return state.issuing == new
+        case Step.DROP:
+            return state.former is None

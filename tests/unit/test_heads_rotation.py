@@ -1,0 +1,181 @@
+"""The exchange of the cluster's CA: the order of its steps, what holds it up, going on after a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from itertools import count
+from typing import Any
+
+import msgspec
+import pytest
+from typing_extensions import override
+
+from agent.errors import Unavailable
+from agent.heads.members import Members
+from agent.heads.rotation import Rotation, standing_in_the_way
+from agent.model import Head
+from agent.ports import Authority, CaPair, CaState, PeerAnswer, Peers, Step
+from tests.support.clock import StillClock
+
+A, B, C = "a" * 32, "b" * 32, "c" * 32
+
+
+class MemoryAuthority(Authority):
+    """CAs are words; a head's record lists those it believes, as the real one's does."""
+
+    def __init__(self, names: Iterator[str]) -> None:
+        self.issuing = "old"
+        self.next: str | None = None
+        self.former: str | None = None
+        self._names = names
+
+    @property
+    def believed(self) -> tuple[str, ...]:
+        return tuple(ca for ca in (self.issuing, self.next, self.former) if ca)
+
+    @override
+    async def state(self) -> CaState:
+        return CaState(self.issuing, self.next, self.former)
+
+    @override
+    async def propose(self) -> CaPair:
+        if self.next is None and self.former is None:
+            self.next = next(self._names)
+        return CaPair(self.next or self.issuing)
+
+    @override
+    async def trust(self, pair: CaPair) -> None:
+        if self.issuing != pair.pem:
+            self.next = pair.pem
+
+    @override
+    async def issue(self) -> None:
+        if self.next is not None:
+            self.former, self.issuing, self.next = self.issuing, self.next, None
+
+    @override
+    async def drop(self) -> None:
+        self.former = None
+
+
+class Gone(Exception):
+    """The driver's machine has died between two requests."""
+
+
+class Cluster(Peers):
+    """Heads whose records everybody sees at once."""
+
+    def __init__(self, *uids: str) -> None:
+        names = (f"new{number}" for number in count(1))
+        self.authorities = {uid: MemoryAuthority(names) for uid in uids}
+        self.rotations = {uid: self._rotation(uid) for uid in uids}
+        self.away: set[str] = set()
+        self.told: list[tuple[str, str]] = []
+        self.dies_after: int | None = None
+
+    def _rotation(self, uid: str) -> Rotation:
+        async def engine() -> tuple[str, ...]:
+            return self.authorities[uid].believed
+
+        return Rotation(
+            self.authorities[uid], self, lambda: self.members(uid), engine, lambda pem: tuple(pem.split()), StillClock()
+        )
+
+    def members(self, self_uid: str) -> Members:
+        heads = {uid: Head("ssh-ed25519 x", ca_pem=" ".join(a.believed)) for uid, a in self.authorities.items()}
+        return Members("c", self_uid, heads, {}, 1)
+
+    @override
+    async def ask(
+        self,
+        uid: str,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        timeout: float = 10.0,
+        headers: Mapping[str, str] | None = None,
+    ) -> PeerAnswer:
+        if uid in self.away:
+            raise Unavailable("it does not answer", code="unreachable")
+        rotation = self.rotations[uid]
+        if method == "POST":
+            if len(self.told) == self.dies_after:
+                raise Gone
+            self.told.append((uid, body["step"]))
+            state = await rotation.do(Step(body["step"]), CaPair(body["ca"]) if "ca" in body else None)
+        else:
+            state = await rotation.state()
+        return PeerAnswer(200, {"success": True, "data": msgspec.to_builtins(state)})
+
+    @override
+    def link(self, uid: str) -> AbstractAsyncContextManager[Callable[[bytes], Awaitable[None]]]:
+        raise AssertionError("an exchange sends no heartbeats")
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    return Cluster(A, B, C)
+
+
+async def test_all_heads_end_with_the_new_ca_alone(cluster: Cluster) -> None:
+    done = await cluster.rotations[A].rotate()
+    assert done["heads"] == [A, B, C]
+    assert {a.believed for a in cluster.authorities.values()} == {("new1",)}
+
+
+async def test_no_step_begins_before_every_head_has_ended_the_one_before(cluster: Cluster) -> None:
+    await cluster.rotations[A].rotate()
+    assert [step for _, step in cluster.told] == ["trust", "trust", "issue", "issue", "drop", "drop"]
+
+
+async def test_a_head_alone_exchanges_its_own() -> None:
+    alone = Cluster(A)
+    await alone.rotations[A].rotate()
+    assert alone.authorities[A].believed == ("new1",)
+
+
+async def test_a_head_that_cannot_be_asked_holds_it_up_before_anything_has_changed(cluster: Cluster) -> None:
+    cluster.away.add(B)
+    with pytest.raises(Unavailable, match=f"DELETE /head/{B}"):
+        await cluster.rotations[A].rotate()
+    assert {a.believed for a in cluster.authorities.values()} == {("old",)}
+
+
+@pytest.mark.parametrize("driver", [A, C])
+@pytest.mark.parametrize("after", range(6))
+async def test_cut_off_anywhere_a_request_to_any_head_ends_it(cluster: Cluster, after: int, driver: str) -> None:
+    cluster.dies_after = after
+    with pytest.raises(Gone):
+        await cluster.rotations[A].rotate()
+    cluster.dies_after = None
+    issuers = {a.issuing for a in cluster.authorities.values()}
+    assert all(issuers <= set(a.believed) for a in cluster.authorities.values())  # nobody refuses anybody
+    await cluster.rotations[driver].rotate()
+    (left,) = {a.believed for a in cluster.authorities.values()}
+    assert len(left) == 1
+    assert left != ("old",)
+
+
+def test_a_record_that_others_have_not_heard_of_holds_up_the_step() -> None:
+    both = ("old", "new")
+    late: dict[str, tuple[str, ...]] = {A: both, B: ("old",)}
+    states = {A: CaState("old", "new", records=late), B: CaState("old", "new", records={A: both, B: both})}
+    assert (
+        standing_in_the_way(Step.TRUST, "new", states) == f"head {A} has not heard yet what the record of head {B} says"
+    )
+
+
+def test_an_engine_that_runs_with_the_former_cas_holds_up_the_step() -> None:
+    records: dict[str, tuple[str, ...]] = {A: ("old", "new")}
+    state = CaState("old", "new", engine=("old",), records=records)
+    assert "database engine" in str(standing_in_the_way(Step.TRUST, "new", {A: state}))
+    assert standing_in_the_way(Step.TRUST, "new", {A: msgspec.structs.replace(state, engine=("old", "new"))}) is None
+
+
+def test_a_former_ca_that_anybody_believes_holds_up_the_end() -> None:
+    state = CaState("new", former="old", records={A: ("new",)})
+    assert "still believes" in str(standing_in_the_way(Step.DROP, "new", {A: state}))
+    late = CaState("new", records={A: ("new", "old")})
+    assert "has not heard" in str(standing_in_the_way(Step.DROP, "new", {A: late}))
