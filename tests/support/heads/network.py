@@ -51,7 +51,7 @@ class Network:
 
     def remove(self, name: str) -> None:
         """Take a machine away for good."""
-        self._ip(f"netns del {name}")
+        self._ip(f"link del v-{name}", f"netns del {name}")
         del self.addresses[name]
         self._lost = {pair: share for pair, share in self._lost.items() if name not in pair}
 

@@ -1,0 +1,85 @@
+"""Several heads made one cluster, with the commands that an operator uses."""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+
+from tests.support.heads.head import Done, Head, wait_for
+from tests.support.heads.run import Heads
+
+PORT = 52390
+PERMISSIONS = "HeadsRead,HeadsWrite"
+
+
+@dataclass(slots=True)
+class Cluster:
+    """Heads that have joined; the first founded it."""
+
+    run: Heads
+    engine: str
+    heads: list[Head] = field(default_factory=list)
+    config: str = ""
+    """What stands in the configuration of each head, besides what `Head.configure` gives it."""
+
+    def start(self, heads: Sequence[Head]) -> None:
+        """Start the agents of heads that were just booted: the first founds the cluster, the others join it in turn."""
+        founder, *others = heads
+        engine = f"[database]\nengine = {self.engine}\n"
+        with ThreadPoolExecutor(len(heads)) as pool:
+            founding = pool.submit(founder.start_agent, f"{engine}{self.config}")
+            list(pool.map(lambda head: head.start_agent(self.config), others))
+            founding.result()
+        self.heads.append(founder)
+        wait_for(lambda: founder.api("GET", "/head/peerurl").data["store"] == self.engine, "the engine")
+        for head in others:
+            self.join(head)
+
+    def join(self, head: Head, through: Head | None = None) -> None:
+        """Have a head with a running agent join, through the first head or another."""
+        through = through or self.heads[0]
+        head.run("cw-headctl", "join", *self.invitation(through))
+        self.heads.append(head)
+
+    def invitation(self, head: Head, permissions: str = PERMISSIONS) -> list[str]:
+        """What `cw-headctl join` takes to join through that head."""
+        return [f"https://{head.name}:{PORT}", "--token", self.token(head, permissions), "--ca-sha256", ca_sha256(head)]
+
+    def token(self, head: Head, permissions: str = PERMISSIONS) -> str:
+        """A token that this head signed."""
+        return head.run("cw-headctl", "token", "--lifespan", "1h", "--permissions", permissions).stdout.strip()
+
+    def settled(self, heads: Iterable[Head] | None = None, seconds: float = 30.0) -> None:
+        """Wait until each of these (all) heads says of all heads that they are up."""
+        for head in self.heads if heads is None else heads:
+            wait_for(partial(self.well, head), f"{head.name} to find all heads up", seconds)
+
+    def well(self, head: Head) -> bool:
+        """Whether a head answers and finds all heads of the cluster up, and no other."""
+        try:
+            answer = head.api("GET", "/heads", timeout=5)
+        except (OSError, ValueError):
+            return False
+        expected = {one.uid: "up" for one in self.heads}
+        return answer.status == 200 and {uid: one["state"] for uid, one in answer.data.items()} == expected
+
+    def others(self, *heads: Head) -> list[Head]:
+        """The heads of the cluster but for these."""
+        return [head for head in self.heads if head not in heads]
+
+
+def ca_sha256(head: Head) -> str:
+    """The SHA-256 of the CA's certificate, as an operator reads it on that head."""
+    pem: str = head.api("GET", "/head/peerurl").data["ca_pem"]
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
+
+
+def failing(head: Head, *argv: str) -> Done:
+    """Run a command in the head that has to fail."""
+    done = head.run(*argv, check=False)
+    assert done.returncode != 0, done.stdout
+    return done
