@@ -15,7 +15,7 @@ runs side by side.
         other.run("curl", "-k", f"https://{head.address}:52390/api/v1/head/peerurl")
         head.bus_address                                           # the head's system bus, to connect to from outside
         three = heads.boot_all("h1", "h2", "h3")                   # side by side, in about a second
-        heads.network.cut_one_way("h1", "h2")                      # also: lose, partition, restart_switch, repair
+        heads.network.cut_one_way("h1", "h2")                      # also: lose, partition, switch_down, repair
         three[0].signal(signal.SIGSTOP)                            # also: freeze, crash, kill_for_good
         heads.power_off(three[0])                                  # and power_on
 

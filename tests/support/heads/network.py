@@ -7,8 +7,8 @@ that the sender never learns of it and each direction is apart. (These kernels h
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import permutations
 
@@ -82,11 +82,14 @@ class Network:
         for one, other in permutations(groups, 2):
             self.lose(1.0, one, other)
 
-    def restart_switch(self, seconds: float) -> None:
-        """Have the bridge forward nothing for so long; the machines keep their carrier."""
+    @contextmanager
+    def switch_down(self) -> Iterator[None]:
+        """Have the bridge forward nothing meanwhile; the machines keep their carrier."""
         self._ip("link set br0 down")
-        time.sleep(seconds)
-        self._ip("link set br0 up")
+        try:
+            yield
+        finally:
+            self._ip("link set br0 up")
 
     def repair(self) -> None:
         """Make every link whole, and plug in every machine."""
