@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,10 +10,10 @@ from pathlib import Path
 import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from agent.adapters.identity.certificates import Bearer, Pair, issue, make_ca
-from agent.adapters.identity.checks import UNREADABLE, can_issue, fingerprint, issued_directly, key_sha256
+from agent.adapters.identity.checks import can_issue, fingerprint, issued_directly, key_sha256
+from agent.adapters.identity.pairs import damaged, read, write
 from agent.errors import Unavailable
 from agent.heads.identity import Identity, agent_url
 from agent.heads.trust import HEAD_URN
@@ -55,7 +54,7 @@ class IdentityFiles:
         ca = self._ca(cluster, now)
         place = self._place()
         bearer = Bearer(self._uid, place.names, place.addresses)
-        head = _read(self._head_file)
+        head = read(self._head_file)
         if head is None:
             head = self._issue(ca, ec.generate_private_key(ec.SECP256R1()), bearer, now, "there was none")
         else:
@@ -73,10 +72,10 @@ class IdentityFiles:
         )
 
     def _ca(self, cluster: str | None, now: datetime) -> Pair:
-        ca = _read(self._ca_file)
+        ca = read(self._ca_file)
         if ca is not None:
             if not can_issue(ca.certificate):
-                raise Unavailable(_damaged(self._ca_file, "it is not a CA's certificate with a subject key identifier"))
+                raise Unavailable(damaged(self._ca_file, "it is not a CA's certificate with a subject key identifier"))
             return ca
         if self._head_file.exists():
             raise Unavailable(
@@ -89,7 +88,7 @@ class IdentityFiles:
                 "mend that first"
             )
         ca = make_ca(cluster, now)
-        _write(self._ca_file, ca)
+        write(self._ca_file, ca)
         log.info("Cluster CA made", cluster=cluster, file=str(self._ca_file))
         return ca
 
@@ -105,7 +104,7 @@ class IdentityFiles:
     def _issue(self, ca: Pair, key: ec.EllipticCurvePrivateKey, bearer: Bearer, now: datetime, why: str) -> Pair:
         """A new certificate. The key stays the same over reissues, or the pins in the other heads' records break."""
         head = Pair(issue(ca, key.public_key(), bearer, now), key)
-        _write(self._head_file, head)
+        write(self._head_file, head)
         log.info("Head certificate issued", because=why, until=head.certificate.not_valid_after_utc.isoformat())
         return head
 
@@ -130,54 +129,3 @@ def _uri(certificate: x509.Certificate) -> str | None:
     except x509.ExtensionNotFound:
         return None
     return next(iter(names.get_values_for_type(x509.UniformResourceIdentifier)), None)
-
-
-def _read(path: Path) -> Pair | None:
-    """The key and certificate in a file, None when there is no file."""
-    try:
-        raw = path.read_bytes()
-        if path.stat().st_mode & 0o077:
-            path.chmod(0o600)
-            log.warning("Private key was open to others: its mode is 0600 now, consider a new key", file=str(path))
-    except FileNotFoundError:
-        return None
-    except OSError as err:
-        raise Unavailable(f"cannot read {path}: {err.strerror}") from err
-    try:
-        key = load_pem_private_key(raw, password=None)
-        certificate = x509.load_pem_x509_certificate(raw)
-        certificate_key = certificate.public_key()
-    except UNREADABLE as err:
-        raise Unavailable(_damaged(path, "it does not hold a readable private key and certificate")) from err
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise Unavailable(_damaged(path, "its key is not an elliptic-curve key"))
-    if key.public_key() != certificate_key:
-        raise Unavailable(_damaged(path, "its certificate is not that of its private key"))
-    return Pair(certificate, key)
-
-
-def _damaged(path: Path, why: str) -> str:
-    return (
-        f"{path} cannot be used: {why}; restore it from a backup, or remove it to have a new one made at the next "
-        f"start, which the other heads must then be told"
-    )
-
-
-def _write(path: Path, pair: Pair) -> None:
-    """Put a file in place at once and for good: written aside, synced, renamed."""
-    aside = path.with_name(f".{path.name}.new")
-    try:
-        aside.unlink(missing_ok=True)
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(pair.pem())
-            file.flush()
-            os.fsync(descriptor)
-        aside.replace(path)
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
-    except OSError as err:
-        raise Unavailable(f"cannot write {path}: {err.strerror}") from err
