@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.adapters.identity.certificates import Bearer, Pair, issue, make_ca
 from agent.adapters.identity.checks import can_issue, fingerprint, issued_directly, key_sha256
+from agent.adapters.identity.exchange import believed_besides
 from agent.adapters.identity.pairs import damaged, read, write
 from agent.errors import Unavailable
 from agent.heads.identity import Identity, agent_url
@@ -63,7 +64,7 @@ class IdentityFiles:
                 head = self._issue(ca, head.key, bearer, now, why)
         return Identity(
             uid=self._uid,
-            ca_pem=ca.certificate_pem,
+            ca_pem="".join(dict.fromkeys((ca.certificate_pem, *believed_besides(self._ca_file.parent)))),
             key_sha256=key_sha256(head.certificate),
             fingerprint=fingerprint(head.certificate),
             certificate=self._head_file,

@@ -49,20 +49,33 @@ def damaged(path: Path, why: str) -> str:
 
 
 def write(path: Path, pair: Pair) -> None:
-    """Put a file in place at once and for good: written aside, synced, renamed."""
+    """Have a file hold this pair; raises Unavailable."""
+    replace(path, pair.pem())
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Put a file that only this user may read in place at once and for good: written aside, synced, renamed.
+
+    Raises Unavailable.
+    """
     aside = path.with_name(f".{path.name}.new")
     try:
         aside.unlink(missing_ok=True)
         descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(pair.pem())
+            file.write(content)
             file.flush()
             os.fsync(descriptor)
         aside.replace(path)
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        sync(path.parent)
     except OSError as err:
         raise Unavailable(f"cannot write {path}: {err.strerror}") from err
+
+
+def sync(directory: Path) -> None:
+    """Have the directory's entries reach the disk; raises OSError."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
