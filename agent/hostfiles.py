@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from agent.config import Config
-from agent.config.sections import State
+from agent.config.sections import Etcd, State
 
 USER = "clusterware-agent"
 """The daemon's own user and group."""
@@ -22,6 +22,9 @@ UNIT = "clusterware-head-agent"
 RULE = Path("/etc/polkit-1/rules.d/60-clusterware-head-agent.rules")
 SERVICE = Path(f"/etc/systemd/system/{UNIT}.service.d/50-config.conf")
 SOCKET = Path(f"/etc/systemd/system/{UNIT}.socket.d/50-config.conf")
+ENGINE_UNIT = f"{UNIT}-etcd.service"
+"""The unit of the etcd that the agent runs."""
+ENGINE = Path(f"/etc/systemd/system/{ENGINE_UNIT}.d/50-config.conf")
 
 _HEADER = "This follows the agent's configuration. Written by `cw-headctl config apply`: change that, not this."
 _NAME = r"[A-Za-z0-9_.:@\\-]"
@@ -36,7 +39,12 @@ def render(config: Config, store_group: str | None = None, primaries: Sequence[s
     """
     patterns = config.services.patterns
     rule = _rule((*patterns, *primaries))
-    return {RULE: rule, SERVICE: _service(config, _rule(patterns), store_group), SOCKET: _socket(config)}
+    return {
+        RULE: rule,
+        SERVICE: _service(config, _rule(patterns), store_group),
+        SOCKET: _socket(config),
+        ENGINE: _engine(config),
+    }
 
 
 def differences(
@@ -104,6 +112,9 @@ def _rule(patterns: tuple[str, ...]) -> str:
     function allowed(unit, verb) {{
         if (unit === "{UNIT}.service")
             return verb === "restart" || verb === "reload";
+        // Its database: a unit that the agent configures, as its own user and in a sandbox that root's file describes.
+        if (unit === "{ENGINE_UNIT}")
+            return ["start", "stop", "restart", "reset-failed"].indexOf(verb) >= 0;
         // enable and disable are one-shot units of root's: their instance is the unit in question.
         var change = /^{UNIT}-(?:enable|disable)@(.+\\.service)$/.exec(unit);
         if (change)
@@ -152,6 +163,23 @@ def _socket(config: Config) -> str:
     if not both:
         lines.append("BindIPv6Only=ipv6-only")
     lines.append(f"ListenStream={_literal(config.api.socket)}")
+    return "\n".join(lines) + "\n"
+
+
+def _engine(config: Config) -> str:
+    """The drop-in of the agent's own etcd: where its configuration and data are, and which etcd it is."""
+    directory, binary = config.state.directory, config.etcd.binary
+    lines = [f"# {_HEADER}"]
+    elsewhere = directory != State().directory
+    if elsewhere:
+        settings = _literal(directory / "etcd.yaml")
+        lines += ["[Unit]", "ConditionPathExists=", f"ConditionPathExists={settings}"]
+    lines.append("[Service]")
+    if elsewhere and not directory.is_relative_to(State().directory):
+        lines.append(f"ReadWritePaths={_quoted(f'-{directory}')}")
+    if elsewhere or binary != Etcd().binary:
+        settings = _quoted(str(directory / "etcd.yaml")).replace("$", "$$")
+        lines += ["ExecStart=", f"ExecStart={_quoted(str(binary))} --config-file {settings}"]
     return "\n".join(lines) + "\n"
 
 

@@ -6,6 +6,7 @@ import argparse
 import os
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from agent import hostfiles
@@ -43,8 +44,9 @@ def apply(arguments: argparse.Namespace) -> Exit:
         raise Failure(f"cannot apply the configuration: {err}: run `systemd-sysusers` if a user is missing") from err
     for line in done:
         print(line)
-    if changed.keys() & {hostfiles.SERVICE, hostfiles.SOCKET}:
-        _tell_systemd(socket_too=hostfiles.SOCKET in changed)
+    units = [unit for path, unit in _DROP_INS.items() if path in changed]
+    if units:
+        _tell_systemd(units)
     if not done:
         print("Nothing to do: everything follows the configuration.")
     left = storage.complaints(config)
@@ -91,7 +93,15 @@ def _replace(path: Path, text: str) -> None:
             raise
 
 
-def _tell_systemd(*, socket_too: bool) -> None:
+_DROP_INS = {
+    hostfiles.SERVICE: f"{hostfiles.UNIT}.service",
+    hostfiles.SOCKET: f"{hostfiles.UNIT}.socket",
+    hostfiles.ENGINE: hostfiles.ENGINE_UNIT,
+}
+"""Each drop-in, and the unit that has to be restarted for it."""
+
+
+def _tell_systemd(units: Sequence[str]) -> None:
     """Have systemd read the drop-ins, and say which running units still have the old ones."""
     if not Path("/run/systemd/system").is_dir():
         return
@@ -99,7 +109,6 @@ def _tell_systemd(*, socket_too: bool) -> None:
     done = subprocess.run([*systemctl, "daemon-reload"], capture_output=True, text=True, check=False)
     if done.returncode:
         raise Failure(f"cannot have systemd read the new files: {done.stderr.strip()}: run `systemctl daemon-reload`")
-    units = [f"{hostfiles.UNIT}.service", *([f"{hostfiles.UNIT}.socket"] if socket_too else [])]
     running = [u for u in units if subprocess.run([*systemctl, "--quiet", "is-active", u], check=False).returncode == 0]
     if running:
         print(f"To do: systemctl restart {' '.join(running)}")
