@@ -65,7 +65,6 @@ class Head:
     """What every command run in the head finds in its environment, as NAME=value."""
     uid: str = ""
     store: str = "/srv/store"
-    _nspawn: subprocess.Popen[bytes] | None = None
     _leader: int = 0
 
     def __post_init__(self) -> None:
@@ -77,13 +76,15 @@ class Head:
         """Boot, and wait until systemd has started everything."""
         for group in self._groups:
             group.mkdir(exist_ok=True)
-        join = 'for g in $GROUPS_; do echo $$ > "$g/cgroup.procs"; done; exec "$@"'
+        # In the background of a shell that ends at once: the container is the keeper's to reap, not ours.
+        script = 'for g in $GROUPS_; do echo $$ > "$g/cgroup.procs"; done; "$@" &'
         nspawn = ["systemd-nspawn", "--quiet", f"--directory={self._inner_root}", "--boot", f"--machine={self.name}"]
         nspawn += ["--register=no", "--keep-unit", f"--network-namespace-path=/run/netns/{self.name}"]
         nspawn += ["--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=pipe"]
         with open(self._console, "ab") as console:
-            self._nspawn = subprocess.Popen(
-                ["sh", "-c", join, "sh", *self._namespaces, *nspawn],
+            subprocess.run(
+                [*self._namespaces, "sh", "-c", script, "sh", *nspawn],
+                check=True,
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
@@ -101,7 +102,8 @@ class Head:
     def crash(self) -> None:
         """Pull the plug: what is not on disk is lost."""
         (self._groups[0] / "cgroup.kill").write_text("1")
-        self.reap()
+        wait_for(lambda: not self.is_on, f"{self.name} to end", 30)
+        self._leader = 0
 
     def freeze(self) -> None:
         """Stop everything in the head at once, as a hypervisor's pause does; the network still answers."""
@@ -135,11 +137,13 @@ class Head:
         self.systemctl("reset-failed", check=False)
         self.systemctl("start", unit)
 
-    def reap(self) -> None:
-        """Collect the container's process, which has ended or is about to."""
-        if self._nspawn is not None:
-            self._nspawn.wait(30)
-        self._nspawn, self._leader = None, 0
+    @property
+    def is_on(self) -> bool:
+        """Whether anything runs in it."""
+        try:
+            return "populated 1" in (self._groups[0] / "cgroup.events").read_text()
+        except FileNotFoundError:
+            return False
 
     # --- Inside ---
 
@@ -249,8 +253,7 @@ class Head:
         subprocess.run([*self._namespaces, *argv], check=True, capture_output=True, timeout=30)
 
     def _booted(self) -> bool:
-        assert self._nspawn is not None
-        if self._nspawn.poll() is not None:
+        if not self.is_on:
             raise RuntimeError(f"{self.name} does not boot: {self._console.read_text(errors='replace')[-2000:]}")
         self._leader = self._find_leader()
         if not self._leader:

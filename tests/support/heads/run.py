@@ -84,8 +84,7 @@ class Heads:
         self._keeper.stdin.close()
         self._keeper.wait(30)
         self._keeper.stdout.close()
-        for head in self._heads:
-            head.reap()
+        self._heads.clear()
         self._keeper = None
 
     def boot(
