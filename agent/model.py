@@ -64,6 +64,8 @@ class Head(Struct, frozen=True, omit_defaults=True):
     peer_url: str | None = None
     joined: str | None = None
     generation: int = 1
+    edition: int = 0
+    """Grows with every change of the record within one generation."""
     version: str | None = None
 
 

@@ -133,7 +133,7 @@ class AccessGate(Gate):
                 recognised = known_head(members, modes, peer, self._own_addresses(), now)
             except Denied as err:
                 if "Authorization" in request.headers:
-                    raise Denied(f"{err.reason} (a token does not open it)", code=err.code) from err
+                    raise Denied(f"{err.reason} (a token does not open it)", code=err.code, data=err.data) from err
                 raise
             connection.recognised = recognised
             connection.recognised_among, connection.recognised_by = members, modes

@@ -19,3 +19,5 @@ class Members:
     tombstones: Mapping[str, Tombstone]
     revision: int
     """Grows whenever a head or a tombstone changes: what is cached about a caller is valid for one revision."""
+    digest: str = ""
+    """Of the records and tombstones as they are stored; equal on two heads whose lists are (see `roster`)."""

@@ -13,7 +13,9 @@ from agent.heads.keys import check_ca_pem, check_ssh_public
 from agent.heads.liveness import Condition
 from agent.heads.trust import normalise
 from agent.model import UID_PATTERN, Kind
+from agent.ports import Store
 from agent.records import Spec
+from agent.records.spec import Body
 
 KEYS = ("ssh_public", "ca_pem", "key_sha256")
 """The fields that decide whom the cluster trusts: a change of one is audited apart."""
@@ -53,6 +55,7 @@ class HeadKept(Struct):
 
     joined: Annotated[str | None, Meta(description="When the head came into the cluster")] = None
     generation: Annotated[int, Meta(description="Grows when the head comes back after it was removed")] = 1
+    edition: Annotated[int, Meta(description="Grows with every change of the record within a generation")] = 0
     version: Annotated[str | None, Meta(description="The version of its agent")] = None
 
 
@@ -88,6 +91,15 @@ def _url(text: str) -> str:
     return text
 
 
+def grown(before: Body, after: Body) -> Body:
+    """A changed record with its edition grown: by it, heads that keep a list each tell which one is the newer."""
+    return after if after == before else {**after, "edition": before.get("edition", 0) + 1}
+
+
+async def _refined(_store: Store, before: Body, after: Body) -> Body:
+    return grown(before, after)
+
+
 HEADS = Spec(
     Kind.HEAD,
     "a head",
@@ -103,6 +115,7 @@ HEADS = Spec(
         "url": _url,
         "peer_url": _url,
     },
+    refine=_refined,
 )
 """Heads, for the one mechanism of all records."""
 

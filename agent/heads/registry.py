@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TypeVar
 from uuid import uuid4
 
@@ -12,7 +13,8 @@ import structlog
 from agent.errors import Conflict, Unavailable
 from agent.heads import audit
 from agent.heads.members import Members
-from agent.heads.record import HEADS
+from agent.heads.record import HEADS, grown
+from agent.heads.roster import digest
 from agent.model import Head, Kind, Record, Tombstone, rfc3339
 from agent.ports import ABSENT, Clock, Put, Store
 from agent.records import put, until_settled
@@ -43,6 +45,8 @@ class HeadRegistry:
         self._failure = Unavailable("the heads have not been read from the database yet")
         self._own: Head | None = None
         self._own_is_settled = False
+        self._told_of: Tombstone | None = None
+        self._followers: list[Callable[[Members], None]] = []
         store.on_change(self._on_change)
 
     @property
@@ -62,7 +66,11 @@ class HeadRegistry:
             except Unavailable as err:
                 self._members, self._failure = None, err
                 raise
-            self._take(cluster, _typed(heads, Head), _typed(tombstones, Tombstone))
+            self._take(cluster, heads, tombstones)
+
+    def follow(self, callback: Callable[[Members], None]) -> None:
+        """Have `callback` called, in the event loop, with each new snapshot."""
+        self._followers.append(callback)
 
     async def reconcile(self) -> None:
         """Have the cluster's id, this head's own record and the snapshot be as they must; raises Unavailable."""
@@ -73,9 +81,10 @@ class HeadRegistry:
         if tombstone is None:
             await until_settled(self._write_own)
             await self.load()
-        elif not self._own_is_settled:
+        elif tombstone != self._told_of:
             advice = "it does not come back by itself: have it join again"
             log.error("Head no longer in its cluster", head=self.self_uid, how=tombstone.departure, advice=advice)
+        self._told_of = tombstone
         self._own_is_settled = True
 
     async def ensure_cluster(self) -> str:
@@ -104,11 +113,16 @@ class HeadRegistry:
         if kinds & _SHAPING:
             self.changed.set()
 
-    def _take(self, cluster: str, heads: dict[str, Head], tombstones: dict[str, Tombstone]) -> None:
-        old = self._members
-        if old is None or (old.cluster, old.heads, old.tombstones) != (cluster, heads, tombstones):
-            self._revision += 1
-            self._members = Members(cluster, self.self_uid, heads, tombstones, self._revision)
+    def _take(self, cluster: str, heads: list[Record], tombstones: list[Record]) -> None:
+        old, now = self._members, digest(heads, tombstones)
+        if old is not None and (old.cluster, old.digest) == (cluster, now):
+            return
+        self._revision += 1
+        self._members = members = Members(
+            cluster, self.self_uid, _typed(heads, Head), _typed(tombstones, Tombstone), self._revision, now
+        )
+        for tell in self._followers:
+            tell(members)
 
     async def _write_own(self) -> None:
         own: Body = plain(self._own)
@@ -117,7 +131,8 @@ class HeadRegistry:
             body = {**own, "joined": rfc3339(self._clock.now())}
             write = put(HEADS, self.self_uid, body, ABSENT)
         else:
-            body = {**record.body, **{name: value for name, value in own.items() if name not in _OPERATORS}}
+            own = {name: value for name, value in own.items() if name not in _OPERATORS}
+            body = grown(record.body, {**record.body, **own})
             write = put(HEADS, self.self_uid, body, record.revision)
             if body == record.body:
                 return

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from agent.errors import Denied
 from agent.heads.members import Members
-from agent.model import UID_PATTERN, Departure, Head
+from agent.model import UID_PATTERN, Departure, Head, Tombstone
 
 HEAD_URN = "urn:clusterware:head:"
 """What a head's certificate carries as a URI, followed by the head's uid."""
@@ -79,8 +79,8 @@ class Recognised:
         return not self.windows or any(window.holds(now) for window in self.windows)
 
 
-class _Refused(Exception):
-    """One mode does not recognise the peer; the text says why."""
+class Unproven(Exception):
+    """The peer is not shown to be the head that it should be; the text says why."""
 
 
 def known_head(
@@ -97,7 +97,7 @@ def known_head(
             if mode == "certificate":
                 return _by_certificate(members, peer, now)
             return _by_address(members, peer, own_addresses)
-        except _Refused as refusal:
+        except Unproven as refusal:
             reasons.append(f"{mode}: {refusal}")
     raise Denied(
         "this route is for other heads of the cluster, and the caller is not known as one: " + "; ".join(reasons),
@@ -108,33 +108,47 @@ def known_head(
 def _by_certificate(members: Members, peer: Peer, now: datetime) -> Recognised:
     certificate = peer.certificate
     if certificate is None:
-        raise _Refused("the client's certificate cannot be read" if peer.unreadable else "the client sent none")
+        raise Unproven("the client's certificate cannot be read" if peer.unreadable else "the client sent none")
     uid = _named(certificate)
     if uid == members.self_uid:
-        raise _Refused("it names this head itself, which uses its Unix socket")
+        raise Unproven("it names this head itself, which uses its Unix socket")
     record = members.heads.get(uid)
     if record is None:
         _tell_if_departed(members, uid, certificate)
-        raise _Refused(f"it names head {uid}, which has no record here")
+        raise Unproven(f"it names head {uid}, which has no record here")
+    return _issued_to(certificate, uid, record, now)
+
+
+def prove(certificate: Certificate | None, uid: str, record: Head, now: datetime) -> Recognised:
+    """That this certificate, which a server presented, is that of the head with this record; raises Unproven."""
+    if certificate is None:
+        raise Unproven("it cannot be read")
+    if (named := _named(certificate)) != uid:
+        raise Unproven(f"it is that of head {named}")
+    return _issued_to(certificate, uid, record, now)
+
+
+def _issued_to(certificate: Certificate, uid: str, record: Head, now: datetime) -> Recognised:
+    """What makes a certificate that names a head that head's own: issuer, key, dates."""
     if not record.ca_pem:
-        raise _Refused(f"the record of head {uid} has no ca_pem to check it against")
+        raise Unproven(f"the record of head {uid} has no ca_pem to check it against")
     windows = tuple(certificate.issued_by(record.ca_pem))
     if not windows:
-        raise _Refused(f"it is not issued directly by a CA in the ca_pem of head {uid}")
+        raise Unproven(f"it is not issued directly by a CA in the ca_pem of head {uid}")
     if record.key_sha256 and record.key_sha256.lower() != certificate.key_sha256:
-        raise _Refused(f"its key is not the one that the record of head {uid} pins (key_sha256)")
+        raise Unproven(f"its key is not the one that the record of head {uid} pins (key_sha256)")
     recognised = Recognised(uid, "certificate", windows)
     if not recognised.holds(now):
-        raise _Refused("it, or the CA that issued it, has expired or is not valid yet (compare the clocks)")
+        raise Unproven("it, or the CA that issued it, has expired or is not valid yet (compare the clocks)")
     return recognised
 
 
 def _named(certificate: Certificate) -> str:
     uids = [uri.removeprefix(HEAD_URN) for uri in certificate.uris if uri.startswith(HEAD_URN)]
     if len(uids) != 1:
-        raise _Refused(f"it must name one head as {HEAD_URN}<uid>, and names {len(uids) or 'none'}")
+        raise Unproven(f"it must name one head as {HEAD_URN}<uid>, and names {len(uids) or 'none'}")
     if not _UID.fullmatch(uids[0]):
-        raise _Refused("the uid that it names is not 32 lower-case letters and digits")
+        raise Unproven("the uid that it names is not 32 lower-case letters and digits")
     return uids[0]
 
 
@@ -142,28 +156,34 @@ def _tell_if_departed(members: Members, uid: str, certificate: Certificate) -> N
     """Tell a head that proves who it was that it is gone; a stranger who merely names it learns nothing."""
     tombstone = members.tombstones.get(uid)
     if tombstone and tombstone.ca_pem and certificate.issued_by(tombstone.ca_pem):
-        raise _departed(uid, tombstone.departure)
+        raise _departed(uid, tombstone)
 
 
-def _departed(uid: str, departure: Departure) -> Denied:
+def _departed(uid: str, tombstone: Tombstone) -> Denied:
+    """The refusal that a head learns from; the generation tells one that has joined again that this is old news."""
+    departure = tombstone.departure
     what = "was removed from" if departure is Departure.REMOVED else "has left"
-    return Denied(f"head {uid} {what} this cluster: it must join again before it may call", code=departure.value)
+    return Denied(
+        f"head {uid} {what} this cluster: it must join again before it may call",
+        code=departure.value,
+        data={"generation": tombstone.generation},
+    )
 
 
 def _by_address(members: Members, peer: Peer, own_addresses: Collection[str]) -> Recognised:
     address = normalise(peer.address)
     if address is None:
-        raise _Refused("the peer's address cannot be read")
+        raise Unproven("the peer's address cannot be read")
     if ipaddress.ip_address(address).is_loopback:
-        raise _Refused(f"{address} is a loopback address, which every local user shares")
+        raise Unproven(f"{address} is a loopback address, which every local user shares")
     if address == normalise(peer.local_address) or address in {normalise(own) for own in own_addresses}:
-        raise _Refused(f"{address} is this head's own address")
+        raise Unproven(f"{address} is this head's own address")
     found = [uid for uid, record in members.heads.items() if uid != members.self_uid and _lists(record, address)]
     if len(found) > 1:
-        raise _Refused(f"{address} is in the records of {len(found)} heads, so it does not tell which one calls")
+        raise Unproven(f"{address} is in the records of {len(found)} heads, so it does not tell which one calls")
     if not found:
         _tell_if_address_departed(members, address)
-        raise _Refused(f"{address} is in no record of a head without ca_pem")
+        raise Unproven(f"{address} is in no record of a head without ca_pem")
     return Recognised(found[0], "address")
 
 
@@ -180,7 +200,7 @@ def _tell_if_address_departed(members: Members, address: str) -> None:
         and any(normalise(listed) == address for listed in tombstone.addresses)
     ]
     if len(gone) == 1:
-        raise _departed(gone[0][0], gone[0][1].departure)
+        raise _departed(*gone[0])
 
 
 def normalise(address: str) -> str | None:

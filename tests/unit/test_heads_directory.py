@@ -44,6 +44,7 @@ async def test_heads_are_shown_with_their_states(room: HeadRoom) -> None:
         "peer_url": None,
         "joined": "2030-05-01T12:00:00.000Z",
         "generation": 1,
+        "edition": 0,
         "version": None,
         "state": "unknown",
         "last_seen": None,

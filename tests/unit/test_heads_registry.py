@@ -59,6 +59,7 @@ async def test_a_later_start_keeps_what_operators_wrote(registry: HeadRegistry, 
         **stored,
         "ssh_public": SOME_KEY,
         "addresses": ["10.0.0.1"],
+        "edition": 1,
         "version": "1",
     }
 
