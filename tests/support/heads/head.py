@@ -137,6 +137,22 @@ class Head:
         self.systemctl("reset-failed", check=False)
         self.systemctl("start", unit)
 
+    def set_clock(self, offset: str) -> None:
+        """Have the agent, restarted, find the wall clock off by so much, such as "+1d"; empty: right again.
+
+        Durations stay right: what is off is what `date` shows, not how fast it goes.
+        """
+        drop_in = self.path(f"/etc/systemd/system/{UNIT}.d/70-clock.conf")
+        if offset:
+            settings = f"LD_PRELOAD=/usr/$LIB/faketime/libfaketimeMT.so.1 FAKETIME={offset}"
+            settings += " FAKETIME_DONT_FAKE_MONOTONIC=1"
+            drop_in.parent.mkdir(exist_ok=True)
+            drop_in.write_text(f"[Service]\nEnvironment={settings}\n")
+        else:
+            drop_in.unlink(missing_ok=True)
+        self.systemctl("daemon-reload")
+        self.systemctl("restart", UNIT)
+
     @property
     def is_on(self) -> bool:
         """Whether anything runs in it."""
