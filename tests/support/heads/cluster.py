@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
+import signal
 import ssl
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
-from tests.support.heads.head import Done, Head, wait_for
+from tests.support.heads.head import UNIT, Done, Head, wait_for
 from tests.support.heads.run import Heads
 
 PORT = 52390
+ETCD = "clusterware-head-agent-etcd.service"
 PERMISSIONS = "HeadsRead,HeadsWrite"
 
 
@@ -56,20 +59,46 @@ class Cluster:
     def settled(self, heads: Iterable[Head] | None = None, seconds: float = 30.0) -> None:
         """Wait until each of these (all) heads says of all heads that they are up."""
         for head in self.heads if heads is None else heads:
-            wait_for(partial(self.well, head), f"{head.name} to find all heads up", seconds)
+            try:
+                wait_for(partial(self.well, head), f"{head.name} to find all heads up", seconds)
+            except TimeoutError as err:
+                raise TimeoutError(f"{err}; it says {said(head)}\n{head.journal()[-3000:]}") from None
 
     def well(self, head: Head) -> bool:
         """Whether a head answers and finds all heads of the cluster up, and no other."""
         try:
             answer = head.api("GET", "/heads", timeout=5)
-        except (OSError, ValueError):
+        except (OSError, ValueError, http.client.HTTPException):
             return False
         expected = {one.uid: "up" for one in self.heads}
         return answer.status == 200 and {uid: one["state"] for uid, one in answer.data.items()} == expected
 
+    def mend(self) -> None:
+        """End whatever was done to the heads: cables in, power on, everything running."""
+        self.run.network.repair()
+        for head in self.heads:
+            if not head.is_on:
+                self.run.power_on(head)
+                continue
+            head.thaw()
+            for unit in (UNIT, ETCD):
+                head.signal(signal.SIGCONT, unit)
+                if head.is_masked(unit):
+                    head.revive(unit)
+            head.systemctl("start", "clusterware-head-agent.socket", UNIT)
+
     def others(self, *heads: Head) -> list[Head]:
         """The heads of the cluster but for these."""
         return [head for head in self.heads if head not in heads]
+
+
+def said(head: Head) -> object:
+    """What a head says of all heads, in a few words; never fails."""
+    try:
+        body = head.api("GET", "/heads", timeout=5).body
+    except (OSError, ValueError, http.client.HTTPException) as err:
+        return repr(err)
+    return {uid: one["state"] for uid, one in body.get("data", {}).items()} | body.get("meta", {}) or body
 
 
 def ca_sha256(head: Head) -> str:

@@ -131,6 +131,10 @@ class Head:
         self.systemctl("mask", "--runtime", "--quiet", unit)
         self.signal(signal.SIGKILL, unit)
 
+    def is_masked(self, unit: str = UNIT) -> bool:
+        """Whether a unit was killed for good."""
+        return self.path(f"/run/systemd/system/{unit}").is_symlink()
+
     def revive(self, unit: str = UNIT) -> None:
         """Start a unit again that was killed for good."""
         self.systemctl("unmask", "--runtime", "--quiet", unit)
