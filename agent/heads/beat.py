@@ -22,6 +22,8 @@ class Beat(Struct, frozen=True, omit_defaults=True):
     seq: int
     heard: Mapping[str, float] = {}
     """How many seconds ago it last heard each other head itself."""
+    stopped: Mapping[str, tuple[str, float]] = {}
+    """The heads that it knows to have stopped in order: which boot, and how many seconds ago."""
     stopping: bool = False
     """The last beat before a stop in order."""
     roster: str = ""

@@ -37,8 +37,8 @@ class Condition(Struct, frozen=True):
     last_seen: str | None = None
     since: str | None = None
     """When it came to be in this state, as far as this head knows."""
-    heard_by: tuple[str, ...] = ()
-    """The uids of the heads that hear it."""
+    heard_by: Mapping[str, float] = {}
+    """How many seconds ago each head, this one among them, heard it itself."""
 
 
 class Outlook(NamedTuple):
@@ -48,6 +48,8 @@ class Outlook(NamedTuple):
     verdict: str
     """`local`: this head's own judgement; `agreed`: the cluster's."""
     conditions: Mapping[str, Condition]
+    stopped: Mapping[str, float] = {}
+    """For how many seconds, as far as this head knows, those are down that said that they stop."""
 
 
 Watch = Callable[[Members, datetime], Outlook]

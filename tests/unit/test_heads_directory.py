@@ -49,7 +49,7 @@ async def test_heads_are_shown_with_their_states(room: HeadRoom) -> None:
         "state": "unknown",
         "last_seen": None,
         "since": None,
-        "heard_by": [],
+        "heard_by": {},
     }
 
 

@@ -1,0 +1,278 @@
+"""The detector: takes the heartbeats of the other heads, and says who is up and who is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import uuid4
+
+from agent import __version__
+from agent.config import Live
+from agent.errors import Unavailable
+from agent.heads.beat import Beat
+from agent.heads.liveness import Condition, Outlook, Standing, State, standing
+from agent.heads.members import Members
+from agent.heads.peer import NEVER, Peer
+from agent.heads.verdict import Evidence, Health, Patience, is_silent, verdict
+from agent.model import rfc3339
+from agent.ports import Clock
+
+TICKS = 4
+"""How often in an interval the detector has to be called by a loop, which is how it notices that it was held up."""
+_TOLD_FOR = 20.0
+"""Timeouts for which a beat goes on telling when its sender last heard a head."""
+
+
+class Turn(NamedTuple):
+    """A head's change from one state to another."""
+
+    uid: str
+    before: State
+    after: State
+
+
+class Judgement(NamedTuple):
+    """What one head by itself says of another, and what that rests on."""
+
+    state: State
+    since: str | None
+    last_seen: str | None
+    boot: str
+    seq: int
+    clean: bool
+    """Whether it said that it stops."""
+    turned: float
+    """Since when, monotonic."""
+
+
+class Detector:
+    """Judges the heads by when they were last heard, by this head or, so they say, by others.
+
+    It needs no loop of its own: `heard` takes each beat that comes, `tick` is called `TICKS` times an interval.
+    """
+
+    def __init__(
+        self, roster: Callable[[], Members], self_uid: str, live: Live, clock: Clock, boot: str | None = None
+    ) -> None:
+        self.self_uid = self_uid
+        self.boot = boot or uuid4().hex
+        self.standing = Standing.ALONE
+        self._roster = roster
+        self._live = live
+        self._clock = clock
+        self._seq = 0
+        self._started = clock.now()
+        self._peers: dict[str, Peer] = {}
+        self._members: Members | None = None
+        self._uids: frozenset[str] = frozenset()
+        """All members, this head among them while it is one."""
+        self._troubled: list[Peer] = []
+        """The peers that are not up; of the others a beat tells nothing new."""
+        self._callbacks: list[Callable[[list[Turn]], None]] = []
+        now = clock.monotonic()
+        self._ticked = now
+        self._due = now
+        """Before this nothing can change unless something is heard."""
+        self._attentive = now
+        self._excused = NEVER
+        self._dozed = now
+        """When the last gap began; what is read until `_caught_up` may have come at any time since."""
+        self._caught_up = NEVER
+
+    @property
+    def pause(self) -> float:
+        """Seconds between two ticks."""
+        return self._live.config.heartbeat.interval / TICKS
+
+    def on_change(self, callback: Callable[[list[Turn]], None]) -> None:
+        """Have `callback` called, in the event loop, after heads changed their states."""
+        self._callbacks.append(callback)
+
+    def heard(self, beat: Beat, now: float) -> None:
+        """Take a beat that came at monotonic second `now`, from the head that it names."""
+        if now - self._ticked > self._live.config.heartbeat.interval:
+            self._notice_gap(now)
+        peer = self._peers.get(beat.head)
+        if peer is None:
+            self._follow()
+            peer = self._peers.get(beat.head)
+        if peer is None or not peer.is_new(beat):
+            return
+        if beat.boot != peer.boot:
+            self._note_reports(peer)  # what its former run told of others would be lost
+        peer.take(beat, now if now >= self._caught_up else self._dozed)
+        if self._troubled or beat.stopping or beat.stopped:
+            self._hear_of_stops(beat)
+            self._judge(now)
+
+    def tick(self) -> None:
+        """Judge by the time that has passed."""
+        now = self._clock.monotonic()
+        if now - self._ticked > self._live.config.heartbeat.interval:
+            self._notice_gap(now)
+        self._ticked = now
+        self._follow()
+        if now >= self._due:
+            self._judge(now)
+
+    def next_beat(self, roster: str = "", *, stopping: bool = False) -> Beat:
+        """This head's next beat; `roster` is the digest of its list of heads."""
+        self._seq += 1
+        now = self._clock.monotonic()
+        oldest = now - _TOLD_FOR * self._live.config.heartbeat.timeout
+        heard = {uid: round(now - peer.direct, 3) for uid, peer in self._peers.items() if peer.direct > oldest}
+        stopped = {p.uid: (p.boot, round(now - p.stopped, 3)) for p in self._troubled if p.stopped is not None}
+        return Beat(self.self_uid, self.boot, self._seq, heard, stopped, stopping, roster, version=__version__)
+
+    def farewell(self) -> Beat:
+        """This head's last beat, when it stops in order."""
+        return self.next_beat(stopping=True)
+
+    def look(self, members: Members, now: datetime) -> Outlook:
+        """The outlook on the members at a moment of the wall clock, which only tells how moments are written."""
+        moment = self._clock.monotonic()
+        self._follow(members)
+        self._judge(moment)
+        conditions = {uid: self._condition(uid, moment, now) for uid in members.heads}
+        stopped = {p.uid: moment - p.turned for p in self._troubled if p.stopped is not None and p.state is State.DOWN}
+        return Outlook(self.standing, "local", conditions, stopped)
+
+    def judgement(self, uid: str) -> Judgement | None:
+        """What is said of another head by this one alone, as of the last tick; None for one that is no member."""
+        peer = self._peers.get(uid)
+        if peer is None:
+            return None
+        clean = peer.stopped is not None
+        return Judgement(peer.state, peer.since, peer.last_seen, peer.boot, peer.seq, clean, peer.turned)
+
+    def _notice_gap(self, now: float) -> None:
+        """This head was held up: the silence meanwhile was its own. After a long one it begins anew."""
+        self._dozed, self._caught_up = self._ticked, now + self._patience.interval / 2
+        if now - self._ticked < self._patience.timeout:
+            self._excused = now
+        else:
+            self._turn([(peer, State.UNKNOWN) for peer in self._peers.values()], now)
+        self._ticked = self._attentive = self._due = now
+
+    def _follow(self, members: Members | None = None) -> None:
+        """Have exactly the other members be peers; while the list cannot be read, those that were."""
+        if members is None:
+            try:
+                members = self._roster()
+            except Unavailable:
+                return
+        if members is self._members:
+            return
+        self._members, self._uids = members, frozenset(members.heads)
+        others = self._uids - {self.self_uid}
+        if others == self._peers.keys():
+            return
+        now = self._clock.monotonic()
+        self._peers = {uid: self._peers.get(uid) or Peer(uid, now) for uid in sorted(others)}
+        self._find_troubled()
+        self._due = NEVER
+
+    def _note_reports(self, reporter: Peer) -> None:
+        """Take over when that peer last heard the others."""
+        if reporter.beat is not None:
+            for uid, age in reporter.beat.heard.items():
+                if (peer := self._peers.get(uid)) is not None:
+                    peer.hear(reporter.direct - age)
+
+    def _hear_of_stops(self, beat: Beat) -> None:
+        """Believe a head that another one says that it stops."""
+        reporter = self._peers[beat.head]
+        for uid, (boot, age) in beat.stopped.items():
+            if (peer := self._peers.get(uid)) is not None:
+                peer.stop_elsewhere(boot, reporter.direct - age)
+
+    def _look_up(self, peer: Peer, oldest: float) -> None:
+        """Find out when it was last heard: by anybody, if this head has not heard it itself since `oldest`."""
+        peer.hear(peer.direct)
+        if peer.heard < oldest or peer.state is not State.UP:
+            for reporter in self._peers.values():
+                if reporter.beat is not None and (age := reporter.beat.heard.get(peer.uid)) is not None:
+                    peer.hear(reporter.direct - age)
+
+    def _judge(self, now: float) -> None:
+        patience, peers = self._patience, self._peers.values()
+        for peer in peers:
+            self._look_up(peer, now - patience.suspect)
+            if peer.state is not State.UP:
+                peer.count(patience)
+        evidence = [peer.evidence(now, patience) for peer in peers]
+        own = self._health(evidence, now)
+        turns = []
+        for peer, of in zip(peers, evidence, strict=True):
+            state = verdict(of, now, own, patience)
+            if state is not of.state:
+                turns.append((peer, state))
+        if turns:
+            self._turn(turns, now)
+        self._due = min((self._next_change(peer, now) for peer in peers), default=now + patience.timeout)
+
+    def _health(self, evidence: list[Evidence], now: float) -> Health:
+        """What is to be held of this head itself, its standing among it."""
+        patience = self._patience
+        own = Health(excused=self._excused)
+        silent = [is_silent(of.heard, now, own, patience) for of in evidence]
+        heard = [uid for uid, of, gone in zip(self._peers, evidence, silent, strict=True) if not (gone or of.stopped)]
+        before, self.standing = self.standing, standing(self._uids, heard, self.self_uid)
+        entitled = self.standing is not Standing.MINORITY
+        if before is Standing.MINORITY and entitled:
+            self._attentive = now
+        believed = (State.UP, State.SUSPECT)
+        fallen = sum(
+            gone and of.state in believed and not of.stopped for of, gone in zip(evidence, silent, strict=True)
+        )
+        many = fallen > 1 and 2 * fallen >= len(evidence)
+        return Health(entitled, self._attentive, self._excused, many)
+
+    def _next_change(self, peer: Peer, now: float) -> float:
+        """The earliest moment at which time alone could change what is said of it."""
+        match peer.state:
+            case State.UP:
+                return max(peer.heard, self._excused) + self._patience.suspect
+            case State.DOWN:
+                return float("inf")
+            case State.SUSPECT | State.UNKNOWN:
+                return now
+
+    def _turn(self, turns: list[tuple[Peer, State]], now: float) -> None:
+        told, wall = [], self._clock.now()
+        for peer, state in turns:
+            told.append(Turn(peer.uid, peer.state, state))
+            peer.since = rfc3339(wall)
+            if peer.heard != NEVER:
+                peer.last_seen = rfc3339(wall - timedelta(seconds=now - peer.heard))
+            peer.turn(state, now)
+        self._find_troubled()
+        for callback in self._callbacks:
+            callback(told)
+
+    def _find_troubled(self) -> None:
+        self._troubled = [peer for peer in self._peers.values() if peer.state is not State.UP]
+
+    def _condition(self, uid: str, moment: float, now: datetime) -> Condition:
+        hearers = dict(self._hearers(uid, moment))
+        if uid == self.self_uid:
+            return Condition(State.UP, rfc3339(now), rfc3339(self._started), hearers)
+        peer = self._peers[uid]
+        last_seen = peer.last_seen
+        if peer.heard > peer.turned or (peer.state is State.UP and peer.heard != NEVER):
+            last_seen = rfc3339(now - timedelta(seconds=moment - peer.heard))
+        return Condition(peer.state, last_seen, peer.since, hearers)
+
+    def _hearers(self, uid: str, moment: float) -> Iterator[tuple[str, float]]:
+        """Who heard it, and how many seconds ago."""
+        for other in self._peers.values():
+            if other.uid == uid and other.direct != NEVER:
+                yield self.self_uid, round(moment - other.direct, 3)
+            elif other.beat is not None and (age := other.beat.heard.get(uid)) is not None:
+                yield other.uid, round(moment - other.direct + age, 3)
+
+    @property
+    def _patience(self) -> Patience:
+        given = self._live.config.heartbeat
+        return Patience(given.interval, given.suspect, given.timeout)
