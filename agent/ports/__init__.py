@@ -4,6 +4,7 @@ Every adapter, and every fake of one, passes the same contract suite (`tests/con
 """
 
 from agent.ports.authority import Authority, CaPair, CaState, Step
+from agent.ports.credentials import CertificateRequest, Credentials, Issued, Registrar
 from agent.ports.engine import Attachment, ClusterEngine, EngineMember, LocalEngine
 from agent.ports.files import FileStore, Leftover, References, Sighting, StoreHousekeeping, walk_key
 from agent.ports.peers import Introductions, PeerAnswer, Peers
@@ -17,16 +18,19 @@ __all__ = [
     "Authority",
     "CaPair",
     "CaState",
+    "CertificateRequest",
     "Change",
     "Changed",
     "Clock",
     "ClusterEngine",
+    "Credentials",
     "Delete",
     "Dependency",
     "EngineMember",
     "FileStore",
     "Gone",
     "Introductions",
+    "Issued",
     "Leftover",
     "LocalEngine",
     "Lost",
@@ -34,6 +38,7 @@ __all__ = [
     "Peers",
     "Put",
     "References",
+    "Registrar",
     "Sighting",
     "Snapshot",
     "Step",

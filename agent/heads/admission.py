@@ -1,0 +1,162 @@
+"""The cluster's side of a join: everything is checked, then the head is let in."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import structlog
+
+from agent import __version__
+from agent.errors import AgentError, Conflict, FieldError, Invalid, NotFound, Stale
+from agent.heads import audit
+from agent.heads.directory import HeadDirectory
+from agent.heads.introduction import MOST_HEADS, JoinRequest, Welcome, check_clocks, check_engine, check_protocol
+from agent.heads.record import HEADS, grown
+from agent.heads.registry import HeadRegistry
+from agent.heads.roster import listing
+from agent.model import Kind, Record, Tombstone, rfc3339
+from agent.ports import ABSENT, Change, Clock, ClusterEngine, Delete, Issued, Registrar, Store
+from agent.records import put, until_settled
+from agent.records.spec import Body
+
+log = structlog.get_logger()
+
+_MOST_NAMES = 16
+_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
+"""A DNS host name (RFC 1123, 2.1)."""
+
+
+class Admission:
+    """Lets heads in, one after the other."""
+
+    def __init__(
+        self,
+        store: Store,
+        registry: HeadRegistry,
+        directory: HeadDirectory,
+        registrar: Callable[[], Registrar],
+        engine: ClusterEngine,
+        clock: Clock,
+    ) -> None:
+        """`registrar` raises Unavailable where this head has no certificate itself."""
+        self._store = store
+        self._registry = registry
+        self._directory = directory
+        self._registrar = registrar
+        self._engine = engine
+        self._clock = clock
+        self._turn = asyncio.Lock()
+
+    async def admit(self, asked: JoinRequest) -> Welcome:
+        """Let this head in and give it what it needs; the same head asking again is given the same again.
+
+        Raises Conflict (`version`, `clock`, `engine`, `uid-taken`, `full`, `no-member`), Invalid, or Unavailable.
+        """
+        check_protocol(asked.protocol, asked.version, __version__)
+        check_clocks(asked.time, self._clock.now())
+        check_engine(self._engine.kind, asked.engines)
+        fields = self._fields(asked)
+        async with self._turn:
+            await self._registry.load()
+            self._is_member()
+            issued = await self._registrar().certify(asked.request, asked.uid, asked.names, fields.get("addresses", ()))
+            fields |= {"ca_pem": issued.ca_pem, "key_sha256": issued.key_sha256, "version": asked.version[:100]}
+            record = await until_settled(lambda: self._write(asked.uid, fields, issued))
+            await self._registry.load()
+            try:
+                attachment = await self._engine.invite(asked.uid, asked.peer_url or "")
+            except AgentError:
+                await self._take_back(record)
+                raise
+            heads, tombstones = await self._store.records(Kind.HEAD), await self._store.records(Kind.TOMBSTONE)
+        log.warning(
+            "Head admitted",
+            head=asked.uid,
+            generation=record.body.get("generation"),
+            url=asked.url,
+            key_sha256=issued.key_sha256,
+            advice="it was given the cluster's CA with its key: make sure that this was meant",
+        )
+        return Welcome(issued, listing(self._registry.members.cluster, heads, tombstones), attachment)
+
+    def _fields(self, asked: JoinRequest) -> Body:
+        """The record's fields, checked as those of any head; raises Invalid."""
+        told: dict[str, Any] = msgspec.to_builtins(asked)
+        names = ["uid", "ssh_public", "description", "addresses", "url"]
+        if self._engine.kind != "sqlite":
+            names.append("peer_url")
+        _, fields = HEADS.read_new({name: told[name] for name in names if told[name] is not None})
+        check_names(asked.names)
+        if not str(fields.get("url", "")).startswith("https://"):
+            reason = "must be where the other heads reach the new one: see [api] listen and url in its configuration"
+            raise Invalid(f"url: {reason}", fields=[FieldError("url", reason)])
+        return fields
+
+    def _is_member(self) -> None:
+        members = self._registry.members
+        if members.self_uid not in members.heads:
+            raise Conflict("this head is not in its cluster any more: ask another head to let you in", code="no-member")
+
+    async def _write(self, uid: str, fields: Body, issued: Issued) -> Record:
+        """Write the newcomer's record, once; raises Conflict, and Stale when another write came in between."""
+        present = await self._store.get(Kind.HEAD, uid)
+        if present is not None:
+            _check_same(present, fields, issued)
+            body = grown(present.body, {**present.body, **fields})
+            if body != present.body:
+                await self._commit(put(HEADS, uid, body, present.revision))
+                audit.changed(present, Record(Kind.HEAD, uid, 0, body))
+            return Record(Kind.HEAD, uid, present.revision, body)
+        if len(await self._store.records(Kind.HEAD)) >= MOST_HEADS:
+            raise Conflict(
+                f"the cluster has {MOST_HEADS} heads, and more are not supported: remove one first", code="full"
+            )
+        tombstone = await self._store.get(Kind.TOMBSTONE, uid)
+        generation = msgspec.convert(tombstone.body, Tombstone).generation + 1 if tombstone else 1
+        body = {**fields, "joined": rfc3339(self._clock.now()), "generation": generation}
+        gone: list[Change] = [Delete(Kind.TOMBSTONE, uid, tombstone.revision)] if tombstone else []
+        record = Record(Kind.HEAD, uid, await self._commit(put(HEADS, uid, body, ABSENT), *gone), body)
+        audit.registered(record)
+        return record
+
+    async def _commit(self, *changes: Change) -> int:
+        try:
+            return await self._store.commit(*changes)
+        except NotFound as err:
+            raise Stale("a record has gone in between") from err
+        except Conflict as err:
+            raise Stale("a record has come in between") from err
+
+    async def _take_back(self, record: Record) -> None:
+        """Have nothing left of a head that cannot be let in after all; whoever cannot do that leaves it to people."""
+        try:
+            await self._directory.remove(record.uid)
+        except AgentError as err:
+            todo = "remove the head with DELETE /head/<uid>, or have it join again"
+            log.warning("Record of a head that could not join is left", head=record.uid, reason=err.reason, todo=todo)
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raises Invalid unless these can stand in a certificate as DNS names of one head."""
+    bad = [name for name in names if not _NAME.fullmatch(name)]
+    if bad or len(names) > _MOST_NAMES:
+        reason = f"{bad[0][:60]!r} is not a host name" if bad else f"has more than {_MOST_NAMES} names"
+        raise Invalid(f"names: {reason}", fields=[FieldError("names", reason)])
+
+
+def _check_same(present: Record, fields: Body, issued: Issued) -> None:
+    """Raises Conflict unless the head that has a record is the one that asks: by its key, else by its SSH key."""
+    pinned = present.body.get("key_sha256")
+    own_key = str(present.body.get("ssh_public", "")).split()[:2]
+    if pinned == issued.key_sha256 or (pinned is None and own_key == str(fields["ssh_public"]).split()[:2]):
+        return
+    raise Conflict(
+        f"a head with the uid {present.uid} is in the cluster already with another key: if this is that head with a "
+        f"new disk, remove the former one first (DELETE /head/{present.uid}); if not, give this one a uid of its own",
+        code="uid-taken",
+    )

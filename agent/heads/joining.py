@@ -1,0 +1,310 @@
+"""The newcomer's side of a join: step by step into another head's cluster, or back to where it began."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+import structlog
+
+from agent import __version__
+from agent.errors import (
+    AgentError,
+    Conflict,
+    Denied,
+    Failed,
+    Invalid,
+    TimedOut,
+    Unavailable,
+)
+from agent.heads.beat import PROTOCOL
+from agent.heads.introduction import (
+    JoinRequest,
+    PeerUrl,
+    Welcome,
+    check_clocks,
+    check_engine,
+    proven_ca,
+    read_hash,
+)
+from agent.heads.registry import HeadRegistry
+from agent.heads.steps import Step, Steps
+from agent.model import OBJECT_KINDS, Head, Kind, Record, rfc3339
+from agent.ports import Clock, ClusterEngine, Credentials, Introductions, LocalEngine, PeerAnswer, Peers, Store
+from agent.records.shape import CLUSTER, SHAPE, everything, reshape
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+PROBE = "/head/files/references"
+"""What a member is asked to see whether it takes this head for one: for known heads only, and cheap."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """What an operator brings from the cluster. `token` is a secret."""
+
+    url: str
+    token: str
+    ca_sha256: str
+    force: bool = False
+    """Give up this head's own objects for those of a cluster that shares one database."""
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What this head can bring along; asked anew for each join."""
+
+    engines: Callable[[], Sequence[str]]
+    """The database engines that it can run."""
+    engine_url: Callable[[], str | None]
+    """Where its engine would talk to its peers."""
+    backup: Callable[[], Awaitable[object]]
+    """Writes a backup; raises Unavailable."""
+
+
+class Joined(msgspec.Struct, frozen=True):
+    """A head that is a member: of which cluster, let in by whom, and what was done for it."""
+
+    cluster: str
+    head: str
+    by: str
+    already: bool
+    steps: list[Step]
+
+
+class Joining:
+    """Takes this head into another's cluster. One at a time."""
+
+    def __init__(
+        self,
+        store: Store,
+        registry: HeadRegistry,
+        credentials: Callable[[], Credentials],
+        introductions: Introductions,
+        peers: Peers,
+        engine: ClusterEngine,
+        local: LocalEngine,
+        means: Means,
+        clock: Clock,
+    ) -> None:
+        """`credentials` raises Unavailable where this head has no certificate."""
+        self._store = store
+        self._registry = registry
+        self._credentials = credentials
+        self._introductions = introductions
+        self._peers = peers
+        self._engine = engine
+        self._local = local
+        self._means = means
+        self._clock = clock
+        self._running: Steps | None = None
+
+    @property
+    def steps(self) -> list[Step] | None:
+        """Those of the join that is under way; None when there is none."""
+        return self._running.all if self._running else None
+
+    async def join(self, invitation: Invitation) -> Joined:
+        """Become a member and prove it; a member already is told so. A failure leaves everything as it was.
+
+        Raises any AgentError; its `data` names the steps.
+        """
+        if self._running is not None:
+            raise Conflict("a join is under way on this head already: wait for its end", code="busy")
+        self._running = steps = Steps()
+        try:
+            return await self._join(invitation, steps)
+        except AgentError as err:
+            err.data = {"steps": steps.all}
+            raise
+        finally:
+            self._running = None
+
+    async def _join(self, invitation: Invitation, steps: Steps) -> Joined:
+        wanted = read_hash(invitation.ca_sha256)
+        with steps.doing("look at the cluster"):
+            met, ca = await self._look(invitation.url, wanted)
+        with steps.doing("look at this head"):
+            await self._registry.load()
+            if await self._is_member_of(met):
+                return Joined(met.cluster, self._registry.self_uid, met.uid, already=True, steps=steps.all)
+            await self._may_move(met, force=invitation.force)
+        before = await everything(self._store)
+        if any(record.kind in OBJECT_KINDS for record in before):
+            with steps.doing("back up the database"):
+                await self._means.backup()
+        with steps.doing("ask to be let in"):
+            welcome = await self._ask(invitation, ca)
+        try:
+            with steps.doing("take over the certificate"):
+                await self._credentials().adopt(met.cluster, welcome.issued)
+            with steps.doing("take over the database"):
+                await self._take_over(welcome)
+            with steps.doing("prove the membership"):
+                await self._prove(met)
+            await self._credentials().settle(met.cluster)
+        except AgentError as err:
+            await self._undo(before, invitation, ca, steps, err)
+            raise
+        log.warning("Joined a cluster", cluster=met.cluster, by=met.uid, url=invitation.url)
+        return Joined(met.cluster, self._registry.self_uid, met.uid, already=False, steps=steps.all)
+
+    async def _look(self, url: str, wanted: str) -> tuple[PeerUrl, str]:
+        """What the head at that URL says of itself, and its CA once it is proved to be the one meant."""
+        answer, time = await self._introductions.look(url)
+        met = _read(answer, PeerUrl, f"what answers at {url} is no head agent")
+        ca = proven_ca(met.ca_pem, wanted)
+        if time is not None:
+            check_clocks(self._clock.now(), time)
+        return met, ca
+
+    async def _is_member_of(self, met: PeerUrl) -> bool:
+        """Whether this head is in that cluster already, by its own records and by that head's word."""
+        members = self._registry.members
+        if met.cluster != members.cluster:
+            return False
+        if met.uid == members.self_uid:
+            raise Conflict("cannot join: this URL is this head's own; name another head of the cluster", code="self")
+        if members.self_uid not in members.heads or met.uid not in members.heads:
+            return False
+        try:
+            return (await self._peers.ask(met.uid, "GET", PROBE)).status == 200
+        except AgentError:
+            return False
+
+    async def _may_move(self, met: PeerUrl, *, force: bool) -> None:
+        """Raises Conflict when this head must stay where it is."""
+        members = self._registry.members
+        if met.uid == members.self_uid:
+            raise Conflict(
+                f"cannot join: the head there has this head's uid, {met.uid}; give one of them another",
+                code="uid-taken",
+            )
+        if members.cluster != met.cluster and (others := sorted(set(members.heads) - {members.self_uid})):
+            raise Conflict(
+                f"cannot join: this head is in a cluster already, with {len(others)} other head(s) ({others[0]}, ...); "
+                "have it leave that one first, with cw-headctl leave",
+                code="joined-elsewhere",
+            )
+        check_engine(met.store, self._means.engines())
+        if met.store == "sqlite" or members.cluster == met.cluster or force:
+            return
+        own = sum([len(await self._store.records(kind)) for kind in OBJECT_KINDS])
+        if own:
+            raise Conflict(
+                f"cannot join: this head has {own} images, boot configurations or repositories of its own, and the "
+                "cluster's shared database would take their place. With --force they are given up, and are in the "
+                "backup that is written first",
+                code="has-objects",
+            )
+
+    async def _ask(self, invitation: Invitation, ca: str) -> Welcome:
+        own = self._registry.members.heads.get(self._registry.self_uid)
+        if own is None:
+            raise Unavailable("cannot join: this head has no record of its own yet: see GET /readyz", code="no-record")
+        asked = await self._credentials().request()
+        request = JoinRequest(
+            uid=self._registry.self_uid,
+            ssh_public=own.ssh_public,
+            request=asked.pem,
+            time=self._clock.now(),
+            version=__version__,
+            protocol=PROTOCOL,
+            engines=tuple(self._means.engines()),
+            description=own.description,
+            names=asked.names,
+            addresses=own.addresses,
+            url=own.url,
+            peer_url=self._means.engine_url(),
+        )
+        body = msgspec.to_builtins(request)
+        answer = await self._introductions.ask(invitation.url, ca, invitation.token, "POST", "/heads/join", body)
+        return _read(answer, Welcome, "the cluster's answer cannot be understood")
+
+    async def _take_over(self, welcome: Welcome) -> None:
+        if welcome.attachment.engine == "sqlite":
+            await reshape(self._store, self._records(welcome))
+        else:
+            await self._local.attach(welcome.attachment)
+
+    def _records(self, welcome: Welcome) -> list[Record]:
+        """The cluster's id and its list of heads, as this head's own database keeps them."""
+        listed = welcome.listing
+        cluster = {"id": listed.cluster, "joined": rfc3339(self._clock.now())}
+        return [
+            Record(Kind.CLUSTER, CLUSTER, 0, cluster),
+            *(Record(Kind.HEAD, uid, 0, body) for uid, body in listed.heads.items()),
+            *(Record(Kind.TOMBSTONE, uid, 0, body) for uid, body in listed.tombstones.items()),
+        ]
+
+    async def _prove(self, met: PeerUrl) -> None:
+        """Raises Unavailable unless this head is a member to itself and to the head that let it in."""
+        await self._registry.load()
+        members = self._registry.members
+        if members.cluster != met.cluster or members.self_uid not in members.heads or met.uid not in members.heads:
+            raise Unavailable("cannot join: the database that was taken over does not show this head", code="unproven")
+        answer = await self._peers.ask(met.uid, "GET", PROBE)
+        if answer.status != 200:
+            why = answer.envelope.get("reason", f"status {answer.status}")
+            raise Unavailable(f"cannot join: head {met.uid} does not take this head for one: {why}", code="unproven")
+
+    async def _undo(
+        self, before: Sequence[Record], invitation: Invitation, ca: str, steps: Steps, why: AgentError
+    ) -> None:
+        """Put everything back as it was; what cannot be is told, and is mended at the next start."""
+        log.warning("Join failed and is being undone", reason=why.reason, url=invitation.url)
+        cluster = next(str(record.body["id"]) for record in before if record.kind is Kind.CLUSTER)
+        for name, work in (
+            ("undo: the cluster's record of this head", lambda: self._withdraw(invitation, ca)),
+            ("undo: the database", lambda: self._put_back(before)),
+            ("undo: the certificate", lambda: self._credentials().settle(cluster)),
+            ("undo: what is known of heads", self._registry.load),
+        ):
+            try:
+                with steps.doing(name):
+                    await work()
+            except AgentError as err:
+                log.error("Part of a failed join is not undone", part=name, reason=err.reason)
+
+    async def _withdraw(self, invitation: Invitation, ca: str) -> None:
+        uid = self._registry.self_uid
+        # Never before it was let in: until then the record may be that of another head with the same uid.
+        _data(await self._introductions.ask(invitation.url, ca, invitation.token, "DELETE", f"/head/{uid}", None))
+
+    async def _put_back(self, before: Sequence[Record]) -> None:
+        if self._engine.kind == "sqlite":
+            await reshape(self._store, [record for record in before if record.kind in SHAPE])
+        else:
+            await self._local.found("sqlite", before)
+
+
+_KINDS: Mapping[int, type[AgentError]] = {
+    400: Invalid,
+    401: Denied,
+    403: Denied,
+    409: Conflict,
+    422: Invalid,
+    503: Unavailable,
+    504: TimedOut,
+}
+"""How another agent's refusal is told here; a bad token of that cluster's is no bad token of this one's."""
+
+
+def _data(answer: PeerAnswer) -> Any:
+    """What a success brought; raises what a failure said, with its code."""
+    if answer.status < 400:
+        return answer.data
+    reason = str(answer.envelope.get("reason", f"HTTP status {answer.status}"))[:1000]
+    code = str(answer.envelope.get("code", "refused"))[:40]
+    raise _KINDS.get(answer.status, Failed)(f"cannot join: the cluster refused: {reason}", code=code)
+
+
+def _read(answer: PeerAnswer, shape: type[T], otherwise: str) -> T:
+    try:
+        return msgspec.convert(_data(answer), shape)
+    except msgspec.ValidationError as err:
+        raise Failed(f"cannot join: {otherwise} ({err})", code="not-an-agent") from err
