@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import json
 import signal
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,7 +15,7 @@ from functools import partial
 from tests.support.heads.head import UNIT, Done, Head, wait_for
 from tests.support.heads.run import Heads
 
-PORT = 52390
+PORT, ETCD_PORT = 52390, 52391
 ETCD = "clusterware-head-agent-etcd.service"
 PERMISSIONS = "HeadsRead,HeadsWrite"
 
@@ -32,14 +33,17 @@ class Cluster:
     def start(self, heads: Sequence[Head]) -> None:
         """Start the agents of heads that were just booted: the first founds the cluster, the others join it in turn."""
         founder, *others = heads
-        engine = f"[database]\nengine = {self.engine}\n"
-        with ThreadPoolExecutor(len(heads)) as pool:
-            founding = pool.submit(founder.start_agent, f"{engine}{self.config}")
-            list(pool.map(lambda head: head.start_agent(self.config), others))
-            founding.result()
+        founder.start_agent(f"[database]\nengine = {self.engine}\n{self.config}")
         self.heads.append(founder)
         wait_for(lambda: founder.api("GET", "/head/peerurl").data["store"] == self.engine, "the engine")
-        for head in others:
+        self.add(others)
+
+    def add(self, heads: Sequence[Head]) -> None:
+        """Start the agents of more heads that were just booted, and have them join in turn."""
+        if heads:
+            with ThreadPoolExecutor(min(4, len(heads))) as pool:
+                list(pool.map(lambda head: head.start_agent(self.config), heads))
+        for head in heads:
             self.join(head)
 
     def join(self, head: Head, through: Head | None = None) -> None:
@@ -87,9 +91,32 @@ class Cluster:
                     head.revive(unit)
             head.systemctl("start", "clusterware-head-agent.socket", UNIT)
 
+    def etcd_leader(self) -> Head:
+        """The head that carries etcd's leader; raises TimeoutError while there is none."""
+        state = "/var/lib/clusterware-head-agent"
+
+        def found() -> Head | None:
+            for head in self.heads:
+                url = f"https://{head.address}:{ETCD_PORT}/v3/maintenance/status"
+                tls = ["--cacert", f"{state}/etcd-ca.pem", "--cert", f"{state}/head.pem"]
+                told = head.run("curl", "-s", "--max-time", "1", *tls, "-d", "{}", url, check=False).stdout
+                status = json.loads(told) if told else {}
+                if status.get("leader") == status.get("header", {}).get("member_id", ""):
+                    return head
+            return None
+
+        leader: Head = wait_for(found, "etcd to have a leader")
+        return leader
+
     def others(self, *heads: Head) -> list[Head]:
         """The heads of the cluster but for these."""
         return [head for head in self.heads if head not in heads]
+
+
+def everywhere(heads: Iterable[Head], condition: Callable[[Head], object], what: str, seconds: float = 20.0) -> None:
+    """Wait until the condition holds for each of these heads; raises TimeoutError."""
+    for head in heads:
+        wait_for(partial(condition, head), f"{head.name}: {what}", seconds)
 
 
 def said(head: Head) -> object:

@@ -251,13 +251,16 @@ class Head:
         if self._leader:
             self.systemctl("stop", "clusterware-head-agent.socket", UNIT, check=False)
 
-    def api(self, method: str, path: str, body: Any = None, *, token: str = "", timeout: float = 60.0) -> Answer:
-        """Ask the agent over its Unix socket, as root; `body` is sent as JSON."""
+    def api(
+        self, method: str, path: str, body: Any = None, *, token: str = "", on: str = "", timeout: float = 60.0
+    ) -> Answer:
+        """Ask the agent over its Unix socket, as root; `body` is sent as JSON. `on`: the uid of the head to ask."""
         connection = http.client.HTTPConnection("head", timeout=timeout)
         with socket.socket(socket.AF_UNIX) as connection.sock:
             connection.sock.settimeout(timeout)
             connection.sock.connect(str(self.path(SOCKET)))
             headers = {"Authorization": f"Bearer {token}"} if token else {}
+            headers |= {"X-Head": on} if on else {}
             connection.request(method, f"/api/v1{path}", None if body is None else json.dumps(body), headers)
             response = connection.getresponse()
             text = response.read()
