@@ -74,8 +74,11 @@ class LocalEngine(Protocol):
         """Become a member of the cluster's engine; returns once it has caught up."""
         ...
 
-    async def found(self, kind: str, records: Sequence[Record]) -> None:
-        """Begin an engine of that kind with this head as its one member, holding these records."""
+    async def found(self, kind: str, records: Sequence[Record] | None = None) -> None:
+        """Begin an engine of that kind with this head as its one member, holding these records.
+
+        None: those that the engine in force holds at that moment; commits wait meanwhile, so none is lost.
+        """
         ...
 
     async def rescue(self) -> None:

@@ -1,0 +1,107 @@
+"""The unit of this head's own etcd, and the files that it runs from."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from agent.adapters.etcd.choice import put
+from agent.adapters.etcd.settings import Member
+from agent.errors import Denied, Failed, NotFound, TimedOut, Unavailable
+from agent.hostfiles import ENGINE_UNIT
+from agent.ports import UnitManager, Verb
+
+T = TypeVar("T")
+
+STOPPING = 30.0
+"""Seconds that a stop may take; systemd kills it after 20."""
+
+
+class EtcdUnit:
+    """Has the unit run from just these files, or not at all.
+
+    Files are written only while it is stopped, so what lies on the disk is what the running one was started with.
+    """
+
+    def __init__(self, member: Member, units: UnitManager, binary: Path) -> None:
+        self._member = member
+        self._units = units
+        self._binary = binary
+
+    async def run(self, settings: str, authorities: str, *, timeout: float, fresh: bool = False) -> None:
+        """Have it run from this configuration and these CAs; restarted when it ran from others, or when `fresh`.
+
+        Raises Unavailable, also when it has not said within `timeout` seconds that it is ready: a member of several
+        does not while there is no quorum, and goes on trying.
+        """
+        await _blocking(self._need_binary)
+        if fresh or not await self.runs_from(settings, authorities):
+            await self._job(Verb.STOP, STOPPING)
+            await _blocking(lambda: self._write(settings, authorities))
+        await self._job(Verb.START, timeout)
+
+    async def stop(self) -> None:
+        """Stop it, and take away the configuration, without which nothing starts it. Raises Unavailable."""
+        if await _blocking(self._member.settings.exists):
+            await self._job(Verb.STOP, STOPPING)
+            await _blocking(lambda: self._member.settings.unlink(missing_ok=True))
+
+    async def runs_from(self, settings: str, authorities: str) -> bool:
+        """Whether that is what it was started with."""
+        return await _blocking(lambda: (_text(self._member.settings), _text(self._member.authorities))) == (
+            settings,
+            authorities,
+        )
+
+    async def believed(self) -> str | None:
+        """The CAs (PEM) that the running etcd believes; None where there is none."""
+        return await _blocking(lambda: _text(self._member.authorities) if self._member.settings.exists() else None)
+
+    def _write(self, settings: str, authorities: str) -> None:
+        put(self._member.authorities, authorities.encode())
+        put(self._member.settings, settings.encode())
+
+    def _need_binary(self) -> None:
+        if not os.access(self._binary, os.X_OK):
+            raise Unavailable(
+                f"cannot start the database: {self._binary} is not there: install etcd-server 3.4 or newer"
+                " (and mask the distribution's own etcd.service)",
+                code="no-etcd",
+            )
+
+    async def _job(self, verb: Verb, timeout: float) -> None:
+        """Ask systemd; raises Unavailable with what to do."""
+        doing = f"cannot {verb} the database"
+        look = f"see `journalctl -u {ENGINE_UNIT}`"
+        try:
+            result = await self._units.job(verb, ENGINE_UNIT, timeout)
+        except Denied as err:
+            raise Unavailable(f"{doing}: {err.reason}: run `cw-headctl config apply` as root") from err
+        except NotFound as err:
+            if verb is Verb.STOP:
+                return
+            raise Unavailable(f"{doing}: {ENGINE_UNIT} is not installed: install the package again") from err
+        except TimedOut as err:
+            raise Unavailable(f"{doing}: it has not done so within {timeout:g} s: {look}", code="not-ready") from err
+        except Failed as err:
+            raise Unavailable(f"{doing}: {err.reason}: {look}") from err
+        if result != "done":
+            raise Unavailable(f"{doing}: systemd says {result}: {look}")
+
+
+def _text(path: Path) -> str | None:
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_text(encoding="utf-8")
+    return None
+
+
+async def _blocking(do: Callable[[], T]) -> T:
+    """Off the event loop; raises Unavailable for what the system refuses."""
+    try:
+        return await asyncio.to_thread(do)
+    except OSError as err:
+        raise Unavailable(f"cannot prepare the database: {err.strerror}") from err
