@@ -40,7 +40,8 @@ async def replace_head(call: Call) -> Answer:
 
 async def delete_head(call: Call) -> Answer:
     """DELETE /head/<uid>: take a head out of the cluster, be it up or down."""
-    return Answer((await call.rooms.heads.remove(call.param("uid"), call.if_match)).uid)
+    removed = await call.rooms.heads.remove(call.param("uid"), call.if_match, force=call.flag("force"))
+    return Answer(removed.uid)
 
 
 async def describe_heads(call: Call) -> Answer:

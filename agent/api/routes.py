@@ -41,7 +41,15 @@ ROUTES: tuple[Route, ...] = (
         "HeadsWrite",
         body=HEADS.shape,
     ),
-    Route("DELETE", "/head/{uid}", heads.delete_head, Access.TOKEN, "Remove another head, up or down", "HeadsWrite"),
+    Route(
+        "DELETE",
+        "/head/{uid}",
+        heads.delete_head,
+        Access.TOKEN,
+        "Remove another head, up or down",
+        "HeadsWrite",
+        switches=("force",),
+    ),
     # Objects
     *objects.routes(IMAGES, "/images", "/image", "Images"),
     *objects.routes(BOOTCONFIGS, "/bootconfigs", "/bootconfig", "BootConfigs"),

@@ -44,6 +44,8 @@ class Judgement(NamedTuple):
     """Whether it said that it stops."""
     turned: float
     """Since when, monotonic."""
+    hears: bool
+    """Whether this head hears it itself."""
 
 
 class Detector:
@@ -143,8 +145,17 @@ class Detector:
         peer = self._peers.get(uid)
         if peer is None:
             return None
-        clean = peer.stopped is not None
-        return Judgement(peer.state, peer.since, peer.last_seen, peer.boot, peer.seq, clean, peer.turned)
+        hears = self._clock.monotonic() - peer.direct < self._patience.suspect
+        return Judgement(
+            peer.state,
+            peer.since,
+            peer.last_seen,
+            peer.boot,
+            peer.seq,
+            clean=peer.stopped is not None,
+            turned=peer.turned,
+            hears=hears,
+        )
 
     def _notice_gap(self, now: float) -> None:
         """This head was held up: the silence meanwhile was its own. After a long one it begins anew."""

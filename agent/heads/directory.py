@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
+from agent.config import Live
 from agent.errors import Conflict, NotFound, Stale
 from agent.heads import audit
-from agent.heads.liveness import Condition, Outlook, Standing, State, Watch
+from agent.heads.eviction import Eviction, Limits, check_quorum, check_standing, reason_to_keep
+from agent.heads.liveness import Condition, Outlook, State, Watch
 from agent.heads.record import HEADS
 from agent.heads.registry import HeadRegistry
 from agent.model import Departure, Kind, Record, Tombstone, rfc3339
-from agent.ports import ABSENT, Change, Clock, Delete, Put, Store
+from agent.ports import ABSENT, Change, Clock, ClusterEngine, Delete, Put, Store
 from agent.records import Records, put, until_settled
 from agent.records.spec import Body, plain
 
@@ -20,21 +22,24 @@ SELF = "self"
 """Names this head in a path, in place of its uid."""
 
 
-class Eviction(NamedTuple):
-    """What removing the heads that are down did, or would do."""
-
-    removed: list[dict[str, Any]]
-    kept: list[dict[str, Any]]
-
-
 class HeadDirectory:
     """The heads' records with their states. A change is in the registry's snapshot before it is answered."""
 
-    def __init__(self, store: Store, registry: HeadRegistry, clock: Clock, watch: Watch) -> None:
+    def __init__(
+        self,
+        store: Store,
+        registry: HeadRegistry,
+        clock: Clock,
+        watch: Watch,
+        live: Live,
+        engine: ClusterEngine | None = None,
+    ) -> None:
         self._store = store
         self._registry = registry
         self._clock = clock
         self._watch = watch
+        self._live = live
+        self._engine = engine
         self._records = Records(store, HEADS, audit.changed)
 
     @property
@@ -96,16 +101,32 @@ class HeadDirectory:
         await self._registry.load()
         return record
 
-    async def remove(self, uid: str, expect: int | None = None) -> Record:
-        """Take a head out of the cluster, leaving a tombstone; raises Conflict for this head, NotFound, Stale."""
+    async def remove(self, uid: str, expect: int | None = None, *, force: bool = False) -> Record:
+        """Take a head out of the cluster, leaving a tombstone; `force` has it done also in the minority.
+
+        Raises NotFound, Stale, Unavailable without the database's quorum, and Conflict: for this head itself, in the
+        minority, or when the database's engine cannot do without that head now.
+        """
         uid = self._uid(uid)
         if uid == self.self_uid:
             raise Conflict("cannot remove this head itself: have it leave, with POST /database/leave", code="self")
+        check_quorum(self._store.age)
+        if not force:
+            check_standing(self.outlook().standing)
+        await self._records.expected(uid, expect)
+        if self._engine is not None and (objection := await self._engine.objection(uid)):
+            raise Conflict(f"cannot remove the head {uid}: {objection}", code="quorum")
 
         async def attempt() -> Record:
             record = await self._records.expected(uid, expect)
-            tombstone = plain(self._tombstone(record))
-            await self._store.commit(Delete(Kind.HEAD, uid, record.revision), Put(Kind.TOMBSTONE, uid, tombstone))
+            changes: list[Change] = [Delete(Kind.HEAD, uid, record.revision)]
+            changes.append(Put(Kind.TOMBSTONE, uid, plain(self._tombstone(record))))
+            if (verdict := await self._store.get(Kind.VERDICT, uid)) is not None:
+                changes.append(Delete(Kind.VERDICT, uid, verdict.revision))
+            try:
+                await self._store.commit(*changes)
+            except NotFound as err:
+                raise Stale("the head, or the verdict on it, has gone in between") from err
             return record
 
         record = await until_settled(attempt, expect)
@@ -131,30 +152,31 @@ class HeadDirectory:
     async def remove_down(self, *, dry_run: bool = False) -> Eviction:
         """Remove the heads that are down, and tell why each other one that is not up stays.
 
-        Raises Conflict in the minority: then nothing is removed.
+        Raises Conflict in the minority, Unavailable without the database's quorum: then nothing is removed.
         """
-        outlook = self.outlook()
-        if outlook.standing is Standing.MINORITY:
-            raise Conflict(
-                "cannot remove heads: this head does not hear the larger part of the cluster, so it may itself be the "
-                "one that is cut off. Ask a head of that part, or remove a head that you know to be gone with "
-                "DELETE /head/<uid>",
-                code="minority",
-            )
-        down = self.down()
-        kept = [
-            {"uid": uid, "reason": f"its state is {condition.state}, and only a head that is down is removed"}
-            for uid, condition in outlook.conditions.items()
-            if condition.state in (State.SUSPECT, State.UNKNOWN)
-        ]
-        if dry_run:
-            return Eviction(down, kept)
-        return Eviction([gone for gone in down if await self._is_removed(gone["uid"])], kept)
+        check_quorum(self._store.age)
+        outlook, config = self.outlook(), self._live.config
+        check_standing(outlook.standing)
+        limits = Limits(config.heads.evict_after, config.heartbeat.suspect)
+        result = Eviction([], [])
+        down = {row["uid"]: row for row in self.down()}
+        for uid, condition in outlook.conditions.items():
+            if uid == self.self_uid or condition.state is State.UP:
+                continue
+            reason = reason_to_keep(uid, outlook, limits)
+            if reason is not None:
+                result.kept.append({"uid": uid, "reason": reason})
+            elif uid in down and (dry_run or await self._is_removed(uid, result)):
+                result.removed.append(down[uid])
+        return result
 
-    async def _is_removed(self, uid: str) -> bool:
+    async def _is_removed(self, uid: str, result: Eviction) -> bool:
         try:
             await self.remove(uid)
         except NotFound:  # somebody else was faster
+            return False
+        except Conflict as err:
+            result.kept.append({"uid": uid, "reason": err.reason})
             return False
         return True
 

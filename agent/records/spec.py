@@ -81,7 +81,7 @@ class Spec:
     def defaults(self) -> Body:
         """What every stored field is while nobody has set it."""
         infos = {**self.fields, **_fields(self.kept)}
-        return {name: None if info.required else plain(info.default) for name, info in infos.items()}
+        return {name: None if info.required else _default(info) for name, info in infos.items()}
 
     def view(self, record: Record) -> Body:
         """The record as it is shown: its uid, every known field, and what else is stored."""
@@ -119,7 +119,7 @@ class Spec:
                 required = info.required and not read_only
                 fields[name] = {**_schema(info.type), "required": required, "read_only": read_only}
                 if not info.required:
-                    fields[name]["default"] = plain(info.default)
+                    fields[name]["default"] = _default(info)
         return fields
 
     def _settled(self, body: Body) -> Body:
@@ -199,6 +199,10 @@ def _field_error(name: str, message: str) -> FieldError:
 
 def _fields(shape: type[Struct]) -> dict[str, FieldInfo]:
     return {info.name: info for info in msgspec.structs.fields(shape)}
+
+
+def _default(info: FieldInfo) -> Any:
+    return plain(info.default if info.default_factory is msgspec.NODEFAULT else info.default_factory())
 
 
 def _schema(kind: Any) -> Body:

@@ -12,6 +12,7 @@ import pytest
 from agent.adapters.clock import SystemClock
 from agent.adapters.sqlite.store import SqliteStore
 from agent.api.routes import ROUTES
+from agent.config import Config, Live
 from agent.heads.directory import HeadDirectory
 from agent.heads.liveness import unwatched
 from agent.heads.registry import HeadRegistry
@@ -34,7 +35,7 @@ async def http(tmp_path: Path) -> AsyncIterator[aiohttp.ClientSession]:
     async with SqliteStore.open(tmp_path / "agent.db") as store:
         registry = HeadRegistry(store, ME, clock)
         await registry.ensure_self(Head(ssh_public=pair("ed25519").public, addresses=("10.0.0.1",)))
-        heads = HeadDirectory(store, registry, clock, unwatched(clock.now()))
+        heads = HeadDirectory(store, registry, clock, unwatched(clock.now()), Live(Config()))
         async with served(tmp_path / "socket", ROWS, rooms={"heads": heads}), client(tmp_path / "socket") as session:
             yield session
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from agent.config import Config, Live
 from agent.heads.directory import HeadDirectory
 from agent.heads.liveness import Condition, Outlook, Standing, unwatched
 from agent.heads.members import Members
 from agent.heads.registry import HeadRegistry
 from agent.model import Head
+from agent.ports import ClusterEngine
 from tests.support.clock import StillClock
 from tests.support.memory_store import MemoryStore
 from tests.support.people import ME
@@ -30,15 +32,19 @@ class HeadRoom:
     store: MemoryStore = field(default_factory=MemoryStore)
     clock: StillClock = field(default_factory=StillClock)
     seen: Outlook | None = None
+    live: Live = field(default_factory=lambda: Live(Config()))
+    engine: ClusterEngine | None = None
 
     def __post_init__(self) -> None:
         self._unwatched = unwatched(self.clock.now())
         self.registry = HeadRegistry(self.store, ME, self.clock)
-        self.directory = HeadDirectory(self.store, self.registry, self.clock, self._watch)
+        self.directory = HeadDirectory(self.store, self.registry, self.clock, self._watch, self.live, self.engine)
 
-    def see(self, standing: Standing, conditions: Mapping[str, Condition]) -> None:
+    def see(
+        self, standing: Standing, conditions: Mapping[str, Condition], stopped: Mapping[str, float] | None = None
+    ) -> None:
         """What the detector says from now on."""
-        self.seen = Outlook(standing, "local", conditions)
+        self.seen = Outlook(standing, "local", conditions, stopped or {})
 
     def _watch(self, members: Members, now: datetime) -> Outlook:
         return self.seen or self._unwatched(members, now)
