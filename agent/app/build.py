@@ -72,7 +72,7 @@ async def build(live: Live, stack: AsyncExitStack, background: Background) -> Ag
     store = await stack.enter_async_context(SqliteStore.open(config.database.path))
     registry = HeadRegistry(store, config.head.uid, clock)
     watch = unwatched(clock.now())
-    heads = HeadDirectory(store, registry, clock, watch)
+    heads = HeadDirectory(store, registry, clock, watch, live)
     files = IdentityFiles(state, config.head.uid, lambda: place(config.api.listen))
     certificate = await Certificate.of(files, registry, key, live, clock, loops)
 
