@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from tests.bench import cluster_cases as cases
-from tests.bench.cluster_cases import Case, Row
-from tests.bench.cluster_cost import cost
+from tests.bench.cluster import cases
+from tests.bench.cluster.cases import Case, Row
+from tests.bench.cluster.cost import cost
 from tests.support.heads import Heads
 from tests.support.heads.cluster import Cluster
 
-ROUNDS = int(os.environ.get("ROUNDS", "5"))
+ROUNDS = int(os.environ.get("ROUNDS", "3"))
 WANTED = os.environ.get("CASES", "").split()
 
 ANY_ENGINE: tuple[Case, ...] = (

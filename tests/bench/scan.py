@@ -24,7 +24,8 @@ import structlog
 
 from agent.adapters.filestore.directory import DirectoryStore
 from agent.adapters.sqlite.store import SqliteStore
-from agent.files.objects import ObjectReferences
+from agent.config import Config, Live
+from agent.files.references import OwnReferences
 from agent.model import Kind
 from agent.ports import ABSENT, Put, walk_key
 
@@ -108,7 +109,10 @@ async def measure(layout: str, files: int, rounds: int, directory: Path) -> None
                 yield batch
 
     async with SqliteStore.open(directory / f"{layout}.db") as database:
-        sources: dict[str, References] = {"a list": listed, "the database": ObjectReferences(database).references}
+        sources: dict[str, References] = {
+            "a list": listed,
+            "the database": OwnReferences(database, Live(Config())).references,
+        }
         Path("/proc/self/clear_refs").write_text("5")
         before = _memory("VmRSS")
         await scan(store, sources["the database"], expected)

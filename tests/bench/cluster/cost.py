@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.bench.cluster_cases import Row
+from tests.bench.cluster.cases import Row
 from tests.support.heads import Head, Heads
 from tests.support.heads.cluster import Cluster
 
