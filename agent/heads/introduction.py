@@ -84,8 +84,8 @@ def check_clocks(newcomer: datetime, cluster: datetime) -> None:
     apart = abs(newcomer - cluster)
     if apart > LEEWAY:
         raise Conflict(
-            f"the clocks are {apart.total_seconds():.0f} s apart, more than the {LEEWAY.total_seconds():.0f} s allowed: it is "
-            f" {rfc3339(newcomer)} on the joining head and {rfc3339(cluster)} in the cluster. Set them right "
+            f"the clocks are {apart.total_seconds():.0f} s apart, and {LEEWAY.total_seconds():.0f} s are allowed: "
+            f"it is {rfc3339(newcomer)} on the joining head and {rfc3339(cluster)} in the cluster. Set them right "
             "(chronyc tracking shows how far off one is)",
             code="clock",
         )

@@ -31,7 +31,7 @@ from agent.heads.introduction import (
 )
 from agent.heads.registry import HeadRegistry
 from agent.heads.steps import Step, Steps
-from agent.model import OBJECT_KINDS, Head, Kind, Record, rfc3339
+from agent.model import OBJECT_KINDS, Kind, Record, rfc3339
 from agent.ports import Clock, ClusterEngine, Credentials, Introductions, LocalEngine, PeerAnswer, Peers, Store
 from agent.records.shape import CLUSTER, SHAPE, everything, reshape
 
@@ -300,7 +300,8 @@ def _data(answer: PeerAnswer) -> Any:
         return answer.data
     reason = str(answer.envelope.get("reason", f"HTTP status {answer.status}"))[:1000]
     code = str(answer.envelope.get("code", "refused"))[:40]
-    raise _KINDS.get(answer.status, Failed)(f"cannot join: the cluster refused: {reason}", code=code)
+    kind: type[AgentError] = _KINDS.get(answer.status, Failed)
+    raise kind(f"cannot join: the cluster refused: {reason}", code=code)
 
 
 def _read(answer: PeerAnswer, shape: type[T], otherwise: str) -> T:

@@ -56,7 +56,7 @@ class Credentials(Protocol):
         ...
 
     async def adopt(self, cluster: str, issued: Issued) -> None:
-        """Use this certificate and CA, those of `cluster`, from now on; raises Invalid when they do not fit together."""
+        """Use this certificate and CA, those of `cluster`, from now on; raises Invalid where they do not fit."""
         ...
 
     async def begin(self, cluster: str) -> None:
@@ -64,5 +64,5 @@ class Credentials(Protocol):
         ...
 
     async def settle(self, cluster: str) -> None:
-        """End the exchange: keep what was made for `cluster`, or go back if it was for another; without one, nothing."""
+        """End the exchange: keep what is for `cluster`, or go back if it is for another; without one, nothing."""
         ...
