@@ -34,8 +34,10 @@ class Member:
     """The head's own address that the others use: etcd checks it against the certificate of whoever calls."""
     client_port: int
     peer_port: int
-    directory: Path
+    state: Path
     """The agent's state directory."""
+    directory: str = "etcd"
+    """The data directory's name in it."""
 
     @property
     def client_url(self) -> str:
@@ -50,22 +52,22 @@ class Member:
     @property
     def data(self) -> Path:
         """Its data directory: never that of the distribution's etcd."""
-        return self.directory / "etcd"
+        return self.state / self.directory
 
     @property
     def settings(self) -> Path:
         """Its configuration, without which the unit does not start."""
-        return self.directory / "etcd.yaml"
+        return self.state / "etcd.yaml"
 
     @property
     def authorities(self) -> Path:
         """The CAs whose certificates it takes."""
-        return self.directory / "etcd-ca.pem"
+        return self.state / "etcd-ca.pem"
 
     @property
     def certificate(self) -> Path:
         """The head's certificate and key, which it shows as server, as peer and as client."""
-        return self.directory / "head.pem"
+        return self.state / "head.pem"
 
 
 def render(member: Member, token: str, peers: Mapping[str, str] | None = None, *, alone: bool = False) -> str:
