@@ -13,7 +13,7 @@ python = .venv/bin/python
 TESTS =
 say = @printf '\n\033[1m== %s\033[0m\n'
 
-.PHONY: help setup packages lock lint test test-unit test-system coverage bench run install etc clean
+.PHONY: help setup packages lock lint test test-unit test-system coverage bench soak run install etc clean
 
 help:
 	@echo 'make run           try the agent: on this machine when systemd runs it, else in a throw-away head'
@@ -22,6 +22,7 @@ help:
 	@echo 'make test-system   tests on booted heads only         (TESTS= as above)'
 	@echo 'make lint          ruff, mypy, import-linter'
 	@echo 'make bench         measurements, as ratios to their baselines'
+	@echo 'make soak          heads in random faults, for HOURS=, from SEED=; prints what it did'
 	@echo 'make setup         install what all of these need'
 	@echo 'make install       lay out the installed files (DESTDIR=, prefix=/usr)'
 	@echo 'make etc, lock     write etc/head-agent.ini; pin the requirements anew'
@@ -94,6 +95,11 @@ bench: setup
 	    name=$${bench#tests/bench/}; name=$${name%.py}; \
 	    printf '\n\033[1m== %s\033[0m\n' "$$name"; $(python) -m "tests.bench.$$name" || exit 1; \
 	done
+
+# Ends at the first thing that must never happen, saying the seed that brings it about.
+soak: setup
+	$(say) 'Live heads'
+	@$(python) -m tests.soak.live --hours $${HOURS:-0.25} $${SEED:+--seed $$SEED}
 
 run: setup
 	@exec $(python) -m tests.system.demo
