@@ -16,6 +16,7 @@ from agent.adapters.identity.files import IdentityFiles
 from agent.adapters.identity.ssh_keys import key_file
 from agent.adapters.identity.tls import ServerTls
 from agent.adapters.identity.tokens import JwtMaker, JwtVerifier
+from agent.adapters.peers.members import HttpPeers
 from agent.adapters.sqlite.store import SqliteStore
 from agent.adapters.systemd.units import SystemdUnits
 from agent.api.access import AccessGate
@@ -25,6 +26,7 @@ from agent.api.routes import ROUTES
 from agent.api.server import Api
 from agent.app.background import Background
 from agent.app.certificate import Certificate, place
+from agent.app.company import company, gone, minority
 from agent.app.hostfiles import tell_differences
 from agent.config import Live
 from agent.database.backups import Backups
@@ -32,13 +34,17 @@ from agent.database.cleaning import Cleaner
 from agent.database.membership import Membership
 from agent.errors import Unavailable
 from agent.files.collector import Collector
-from agent.files.objects import ObjectReferences, objects
+from agent.files.everywhere import EveryHead
+from agent.files.objects import objects
+from agent.files.references import OwnReferences
 from agent.heads.directory import HeadDirectory
 from agent.heads.liveness import unwatched
 from agent.heads.registry import HeadRegistry
 from agent.lifecycle import watchdog
 from agent.loops import Loops, periodic
 from agent.ports import Dependency
+from agent.records.locks import Locks
+from agent.records.turns import Turns
 from agent.services.supervisor import Supervisor
 
 MEMBERS = 3600.0
@@ -76,10 +82,13 @@ async def build(live: Live, stack: AsyncExitStack, background: Background) -> Ag
     files = IdentityFiles(state, config.head.uid, lambda: place(config.api.listen))
     certificate = await Certificate.of(files, registry, key, live, clock, loops)
 
-    references = ObjectReferences(store)
+    own_references = OwnReferences(store, live)
+    peers = await stack.enter_async_context(HttpPeers.open(live, lambda: registry.members, certificate.identity, clock))
+    references = EveryHead(own_references, peers, company(registry, heads, store))
+    turns = Turns(store, store, Locks(store, config.head.uid, clock, gone(registry, heads)), minority(heads))
     file_store = DirectoryStore(config.files.root)
     stack.callback(file_store.close)
-    collector = Collector(file_store, references, live, loops, clock)
+    collector = Collector(file_store, references, own_references, turns, live, loops, clock)
 
     backups = Backups(store, state / "backups", live, clock, registry.load)
     rooms = Rooms(
@@ -92,7 +101,7 @@ async def build(live: Live, stack: AsyncExitStack, background: Background) -> Ag
             Dependency("certificate", _known(lambda: certificate.problem)),
         ),
         openapi=described(ROUTES),
-        cleaner=Cleaner(store, store, collector.housekeeping, backups, live, clock),
+        cleaner=Cleaner(store, store, collector.housekeeping, backups, turns, live, clock),
         backups=backups,
         membership=Membership(store, config.head.uid),
         engine=store,

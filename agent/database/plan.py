@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -11,14 +11,17 @@ from enum import StrEnum
 import msgspec
 
 from agent.database.backups import Backup, surplus
-from agent.model import CleanAction, Record, Tombstone
+from agent.model import CleanAction, Kind, Record, Tombstone
 from agent.ports import Leftover
+from agent.records.locks import holder
 
 
 class What(StrEnum):
     """The kinds of thing that a clean removes or tidies; the wire's `kind`."""
 
     TOMBSTONE = "tombstone"
+    VERDICT = "verdict"
+    LOCK = "lock"
     UPLOAD = "upload"
     TRASH = "trash"
     BACKUP = "backup"
@@ -27,11 +30,16 @@ class What(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Everything a plan is decided from; `tombstone_ttl` in seconds, `backups_kept` a count."""
+    """Everything a plan is decided from; `tombstone_ttl` in seconds, `backups_kept` a count.
+
+    `heads` are the uids of those in the cluster; `records` what was written about heads that may be in it no longer:
+    tombstones, verdicts and locks.
+    """
 
     now: datetime
     self_uid: str
-    tombstones: Sequence[Record]
+    heads: Collection[str]
+    records: Sequence[Record]
     leftovers: Sequence[Leftover]
     backups: Sequence[Backup]
     reclaimable: Mapping[str, int]
@@ -42,7 +50,7 @@ class Seen:
 
 def decide(seen: Seen) -> list[CleanAction]:
     """The actions, in the order they are done: records, files, backups, and the engine's own work last."""
-    actions = [*_tombstones(seen), *_leftovers(seen)]
+    actions = [*_records(seen), *_leftovers(seen)]
     engine = list(_engine(seen))
     kept = seen.backups_kept
     if actions or engine or len(seen.backups) > kept:
@@ -56,14 +64,26 @@ def digest(actions: Sequence[CleanAction]) -> str:
     return hashlib.sha256(b"\n".join(lines)).hexdigest()[:32]
 
 
-def why_forget(record: Record, self_uid: str, now: datetime, ttl: float) -> str | None:
-    """Why a tombstone, all that is kept of a head that is gone, is not needed any more; None while it is.
+def subject(record: Record) -> str | None:
+    """The uid of the head that a tombstone, a verdict or a lock is about; None where that cannot be read."""
+    return holder(record) if record.kind is Kind.LOCK else record.uid
 
-    `ttl` in seconds. This head's own is kept, for without it this head would come back by itself; so is one that
-    cannot be read, for it may be all that keeps a removed head out.
+
+def why_forget(record: Record, heads: Collection[str], self_uid: str, now: datetime, ttl: float) -> str | None:
+    """Why a record about a head that is gone is not needed any more; None while it is.
+
+    `ttl`, in seconds, is for tombstones: one that cannot be read is kept, for it may be all that keeps a removed head
+    out. This head's own records are kept: without its tombstone it would come back by itself.
     """
-    if record.uid == self_uid:
+    about = subject(record)
+    if about is None or about == self_uid:
         return None
+    if record.kind is Kind.TOMBSTONE:
+        return _why_buried(record, now, ttl)
+    return None if about in heads else "it is left of a head that is not in the cluster any more"
+
+
+def _why_buried(record: Record, now: datetime, ttl: float) -> str | None:
     try:
         at = datetime.fromisoformat(msgspec.convert(record.body, Tombstone).at)
     except (msgspec.ValidationError, ValueError):
@@ -73,10 +93,10 @@ def why_forget(record: Record, self_uid: str, now: datetime, ttl: float) -> str 
     return None
 
 
-def _tombstones(seen: Seen) -> Iterator[CleanAction]:
-    for record in seen.tombstones:
-        if reason := why_forget(record, seen.self_uid, seen.now, seen.tombstone_ttl):
-            yield CleanAction("forget", What.TOMBSTONE, record.uid, reason)
+def _records(seen: Seen) -> Iterator[CleanAction]:
+    for record in seen.records:
+        if reason := why_forget(record, seen.heads, seen.self_uid, seen.now, seen.tombstone_ttl):
+            yield CleanAction("forget", record.kind, record.uid, reason)
 
 
 def _leftovers(seen: Seen) -> Iterator[CleanAction]:

@@ -10,8 +10,7 @@ from typing import Any
 import structlog
 
 from agent.config import Live
-from agent.errors import Conflict, Unavailable
-from agent.files.difference import named_by
+from agent.errors import AgentError, Conflict, Unavailable
 from agent.files.housekeeping import Housekeeping
 from agent.files.survey import Candidate, Survey, Surveyor, batches
 from agent.files.trash import TrashRoom
@@ -19,10 +18,13 @@ from agent.files.unused import objection
 from agent.loops import Loops, periodic
 from agent.model import Kept, StoredFile
 from agent.ports import Clock, FileStore, References
+from agent.records.turns import Turn, Turns
 
 log = structlog.get_logger()
 
 _REFERENCED = "is referred to by now"
+_UNCERTAIN = "was put back: whether an object refers to it could not be asked again"
+_WORK = "remove unused files"
 
 TIDY = 600.0
 """Seconds between two looks at the trash: nothing signals that a file has become old or that a disk fills up."""
@@ -38,12 +40,25 @@ class Removal:
 
 
 class Collector:
-    """The service behind /head/files. Every method raises Unavailable rather than act on half the truth."""
+    """The service behind /head/files. Every method raises Unavailable rather than act on half the truth.
 
-    def __init__(self, store: FileStore, references: References, live: Live, loops: Loops, clock: Clock) -> None:
+    `references` are those of all heads, `own` those of this head's store.
+    """
+
+    def __init__(
+        self,
+        store: FileStore,
+        references: References,
+        own: References,
+        turns: Turns,
+        live: Live,
+        loops: Loops,
+        clock: Clock,
+    ) -> None:
         self._store = store
         self._references = references
-        self._live = live
+        self._own = own
+        self._turns = turns
         self._surveyor = Surveyor(store, references, live, clock)
         self._loop = loops.add("files", TIDY)
         self._removing = False
@@ -51,7 +66,7 @@ class Collector:
         self._looking = False
         self._problem: str | None = None
         self._check_trash = asyncio.Event()
-        self.trash = TrashRoom(store, references, live)
+        self.trash = TrashRoom(store, references, own, turns, live)
         self.housekeeping = Housekeeping(store, references, live, self._surveyor, self.trash)
 
     async def unused(self) -> Survey:
@@ -61,9 +76,10 @@ class Collector:
     async def remove(self, *, dry_run: bool = False, force: bool = False) -> Removal:
         """Move the unused files to the trash.
 
-        Raises Conflict: `busy` while another removal is under way, `suspicious` (without `force`) when so much would
-        go that it looks like a mistake; then nothing has changed. Unavailable may come in the middle: its `data`
-        then lists what was removed until then.
+        Raises Conflict: `busy` while another removal is under way (in the cluster, where its heads share a store),
+        `minority`, or `suspicious` (without `force`) when so much would go that it looks like a mistake; then nothing
+        has changed. Unavailable, or Conflict for a turn that was lost, may come in the middle: `data` then lists
+        what was removed until then.
         """
         if dry_run:
             survey = await self._surveyor.survey()
@@ -74,18 +90,19 @@ class Collector:
             raise Conflict("unused files are being removed already: wait for that to end", code="busy")
         self._removing = True
         try:
-            await self._store.prepare()
-            survey = await self._surveyor.survey()
-            doubt = _doubt(survey)
-            if doubt and not force:
-                raise Conflict(f"{doubt} Look at ?dry_run=1 first; ?force=1 insists.", code="suspicious")
-            return await self._remove(survey)
+            async with self._turns.turn(_WORK) as turn:
+                await self._store.prepare()
+                survey = await self._surveyor.survey()
+                doubt = _doubt(survey)
+                if doubt and not force:
+                    raise Conflict(f"{doubt} Look at ?dry_run=1 first; ?force=1 insists.", code="suspicious")
+                return await self._remove(survey, turn)
         finally:
             self._removing = False
 
     async def references(self) -> list[str]:
-        """The filenames that this head's objects refer to, in walk order."""
-        return [name async for batch in self._references.references() for name in batch]
+        """The filenames that the objects in this head's store refer to, in walk order."""
+        return [name async for batch in self._own.references() for name in batch]
 
     async def problem(self) -> str | None:
         """Why files cannot be removed now, one sentence; None when they can. However many ask, one look is taken."""
@@ -116,14 +133,15 @@ class Collector:
             )
         await self.trash.tidy()
 
-    async def _remove(self, survey: Survey) -> Removal:
+    async def _remove(self, survey: Survey, turn: Turn) -> Removal:
         removal = Removal(kept=list(survey.kept))
         try:
             for batch in batches(survey.unused):
-                await self._remove_batch(batch, removal)
-        except Unavailable as err:
+                await self._remove_batch(batch, removal, turn)
+        except (Unavailable, Conflict) as err:
             self._check_trash.set()  # what was removed last may have to go back: look again as soon as that is possible
-            raise Unavailable(err.reason, data=removal.removed, beside={"kept": removal.kept}) from err
+            beside = {"kept": removal.kept}
+            raise type(err)(err.reason, code=err.code, data=removal.removed, beside=beside) from err
         finally:
             size = sum(row.size for row in removal.removed)
             removal.meta = {**survey.meta, "files": len(removal.removed), "bytes": size}
@@ -131,26 +149,36 @@ class Collector:
                 log.info("Unused files removed", files=len(removal.removed), bytes=size, kept=len(removal.kept))
         return removal
 
-    async def _remove_batch(self, batch: Sequence[Candidate], removal: Removal) -> None:
-        """Ask for the references just before, since the survey took its time, and once more just after."""
+    async def _remove_batch(self, batch: Sequence[Candidate], removal: Removal, turn: Turn) -> None:
+        """Ask for the references just before, since the survey took its time, and once more just after.
+
+        Each time the turn is renewed first: what is read after that is at least as new.
+        """
+        await turn.renew()
         named = await self._named(batch)
         going = [candidate for candidate in batch if candidate.row.filename not in named]
         reasons = await self._store.discard([candidate.facts for candidate in going])
+        removal.kept += [Kept(filename, _REFERENCED) for filename in sorted(named)]
         moved: list[Candidate] = []
         for candidate, reason in zip(going, reasons, strict=True):
             if reason is None:
                 moved.append(candidate)
             else:
                 removal.kept.append(Kept(candidate.row.filename, reason))
-        removal.removed += [candidate.row for candidate in moved]
-        removal.kept += [Kept(filename, _REFERENCED) for filename in sorted(named)]
-        back = await self.trash.rescue(await self._named(moved))
-        removal.removed = [row for row in removal.removed if row.filename not in back]
-        removal.kept += [Kept(filename, _REFERENCED) for filename in sorted(back)]
+        back: set[str] = set()
+        why = _REFERENCED
+        try:
+            await turn.renew()
+            back = await self.trash.rescue(await self._named(moved))
+        except AgentError:
+            back, why = await self.trash.undo([candidate.row.filename for candidate in moved]), _UNCERTAIN
+            raise
+        finally:
+            removal.removed += [candidate.row for candidate in moved if candidate.row.filename not in back]
+            removal.kept += [Kept(filename, why) for filename in sorted(back)]
 
     async def _named(self, candidates: Sequence[Candidate]) -> set[str]:
-        filenames = [candidate.row.filename for candidate in candidates]
-        return await named_by(self._references.references(), filenames, str(self._live.config.files.root))
+        return await self._references.named([candidate.row.filename for candidate in candidates])
 
 
 def _doubt(survey: Survey) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from agent.config import Live
 from agent.errors import Conflict, NotFound
-from agent.files.difference import canonical, named_by
+from agent.files.difference import canonical
 from agent.files.expiry import expired
 from agent.files.survey import Candidate, Survey, Surveyor
 from agent.files.trash import TrashRoom
@@ -76,7 +76,7 @@ class Housekeeping:
         return candidate.facts.size
 
     async def _named(self, filename: str) -> set[str]:
-        return await named_by(self._references.references(), [filename], str(self._live.config.files.root))
+        return await self._references.named([filename])
 
     async def _expired(self) -> list[tuple[str, TrashedFile]]:
         """Each expired file of the trash, by the name that a leftover has."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -17,9 +17,6 @@ Name = Annotated[str, Meta(min_length=1, max_length=255, description="Unique amo
 Text = Annotated[str, Meta(max_length=65536)]
 Frozen = Annotated[bool, Meta(description="Guards against change and deletion; only unfreezing is allowed then")]
 File = FileReference | None
-
-_BATCH = 10_000
-"""References read at a time: each batch costs a turn of three threads, and holds a few megabytes."""
 
 
 class ImageFields(Struct):
@@ -146,17 +143,3 @@ REPOS = Spec(Kind.REPO, "a repository", RepoFields, name="name", checks={"name":
 def objects(store: Store) -> Mapping[Kind, Records]:
     """The standard verbs for each kind of object."""
     return {spec.kind: Records(store, spec) for spec in (IMAGES, BOOTCONFIGS, REPOS)}
-
-
-class ObjectReferences:
-    """`References` over the store of this head."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    async def references(self) -> AsyncIterator[Sequence[str]]:
-        """All referenced filenames, in walk order, batch by batch; raises Unavailable: then nothing is unused."""
-        after = ""
-        while batch := await self._store.references(after, _BATCH):
-            yield batch
-            after = batch[-1]

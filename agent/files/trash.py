@@ -8,12 +8,12 @@ from collections.abc import Collection, Sequence
 import structlog
 
 from agent.config import Live
-from agent.errors import Conflict, FieldError, Invalid, NotFound
-from agent.files.difference import named_by
+from agent.errors import Conflict, FieldError, Invalid, NotFound, Unavailable
 from agent.files.expiry import expired, may_go_early
 from agent.files.survey import batches
 from agent.model import Kept, TrashedFile
 from agent.ports import FileStore, References
+from agent.records.turns import Turns
 
 log = structlog.get_logger()
 
@@ -21,14 +21,12 @@ log = structlog.get_logger()
 class TrashRoom:
     """Lists, restores, empties, and keeps the trash as it should be."""
 
-    def __init__(self, store: FileStore, references: References, live: Live) -> None:
+    def __init__(self, store: FileStore, references: References, own: References, turns: Turns, live: Live) -> None:
         self._store = store
         self._references = references
+        self._own = own
+        self._turns = turns
         self._live = live
-
-    @property
-    def _root(self) -> str:
-        return str(self._live.config.files.root)
 
     async def listing(self) -> list[TrashedFile]:
         """What can be restored, the oldest first. Raises Unavailable."""
@@ -71,12 +69,21 @@ class TrashRoom:
         return gone, kept
 
     async def tidy(self) -> None:
-        """Put back what an object refers to again, and let go what has been here long enough. Raises Unavailable."""
+        """Put back what an object refers to again, and let go what has been here long enough.
+
+        Raises Unavailable, or Conflict in the minority; what this head's own objects refer to is put back all the same.
+        """
         trash = await self._store.trash()
         if not trash:
             return
-        named = await named_by(self._references.references(), {file.filename for file in trash}, self._root)
+        filenames = {file.filename for file in trash}
+        try:
+            named = await self._references.named(filenames)
+        except Unavailable:
+            await self.rescue(await self._own.named(filenames))
+            raise
         await self.rescue(named)
+        self._turns.check("empty the trash")
         # What an object refers to does not expire: it may be that it could not be put back yet.
         trash = [file for file in await self._store.trash() if file.filename not in named]
         now = await self._store.now()
@@ -89,11 +96,7 @@ class TrashRoom:
 
         An object may be pointed at a file just as it is removed, or at one that was; returns which were put back.
         """
-        if not filenames:
-            return set()
-        taken = {facts.filename for facts in await self._store.facts(sorted(filenames))}
-        newest = {file.filename: file for file in await self._store.trash() if file.filename in filenames}
-        restored, kept = await self._put_back([file for name, file in sorted(newest.items()) if name not in taken])
+        restored, kept = await self._put_newest_back(filenames)
         for file in restored:
             log.warning("File put back: an object refers to it", filename=file.filename)
         for item in kept:
@@ -101,6 +104,20 @@ class TrashRoom:
                 "File cannot be put back, though an object refers to it", filename=item.filename, reason=item.reason
             )
         return {file.filename for file in restored}
+
+    async def undo(self, filenames: Collection[str]) -> set[str]:
+        """Put back what has just been removed, as it is not certain that it may go; returns what was put back."""
+        restored, kept = await self._put_newest_back(filenames)
+        if filenames:
+            log.warning("Removal undone: the references cannot be asked", files=len(restored), left=len(kept))
+        return {file.filename for file in restored}
+
+    async def _put_newest_back(self, filenames: Collection[str]) -> tuple[list[TrashedFile], list[Kept]]:
+        if not filenames:
+            return [], []
+        taken = {facts.filename for facts in await self._store.facts(sorted(filenames))}
+        newest = {file.filename: file for file in await self._store.trash() if file.filename in filenames}
+        return await self._put_back([file for name, file in sorted(newest.items()) if name not in taken])
 
     async def _make_room(self, trash: Sequence[TrashedFile], now: int) -> None:
         """Let the oldest go early while the disk is fuller than the watermark."""

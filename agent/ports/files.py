@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +14,10 @@ class References(Protocol):
 
     def references(self) -> AsyncIterator[Sequence[str]]:
         """All referenced filenames, distinct, in walk order, batch by batch. Raises Unavailable: fail closed."""
+        ...
+
+    async def named(self, filenames: Collection[str]) -> set[str]:
+        """Those of `filenames` that an object refers to at this moment, by any spelling. Raises Unavailable."""
         ...
 
 

@@ -21,6 +21,7 @@ from agent.ports import Leftover, Put
 from tests.support.database import DatabaseRoom, uid
 from tests.support.housekeeping import MemoryHousekeeping
 from tests.support.memory_store import MemoryStore
+from tests.support.turns import always
 
 UPLOAD = Leftover("upload", "rocky.img.part", "nobody writes to it", 500)
 TRASH = Leftover("trash", "old.iso", "its time in the trash is over", 700)
@@ -127,7 +128,8 @@ async def test_second_clean_backup_or_restore_meanwhile_is_turned_away(room: Dat
 
     engine = Slow()
     backups = room.backups_of(engine)
-    cleaner = Cleaner(room.store, room.store, room.housekeeping, backups, room.live, room.clock)
+    turns = always(room.store, room.store)
+    cleaner = Cleaner(room.store, room.store, room.housekeeping, backups, turns, room.live, room.clock)
     async with asyncio.TaskGroup() as group:
         first = group.create_task(cleaner.clean())
         await engine.entered.wait()
@@ -202,7 +204,7 @@ async def test_backup_just_made_survives_a_clock_that_was_set_back(room: Databas
 
 
 def _cleaner(room: DatabaseRoom, engine: MemoryStore) -> Cleaner:
-    return Cleaner(room.store, room.store, room.housekeeping, room.backups_of(engine), room.live, room.clock)
+    return room.cleaner_of(engine)
 
 
 class Killed(BaseException):
@@ -274,7 +276,16 @@ async def _cleaned(directory: Path, world: dict[str, Any], where: str | None, st
         fused = {"store": room.store, "housekeeping": room.housekeeping, "engine": room.store}
         fused[where] = Fuse(fused[where], steps)
         backups = room.backups_of(fused["engine"])  # type: ignore[arg-type]
-        cleaner = Cleaner(fused["store"], fused["engine"], fused["housekeeping"], backups, room.live, room.clock)  # type: ignore[arg-type]
+        turns = always(fused["store"], fused["engine"])  # type: ignore[arg-type]
+        cleaner = Cleaner(
+            fused["store"],  # type: ignore[arg-type]
+            fused["engine"],  # type: ignore[arg-type]
+            fused["housekeeping"],  # type: ignore[arg-type]
+            backups,
+            turns,
+            room.live,
+            room.clock,
+        )
         try:
             await cleaner.clean()
         except Killed:

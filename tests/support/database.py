@@ -16,6 +16,7 @@ from agent.ports import Put, StoreEngine
 from tests.support.clock import StillClock
 from tests.support.housekeeping import MemoryHousekeeping
 from tests.support.memory_store import MemoryStore
+from tests.support.turns import always
 
 DAY = 86400.0
 
@@ -38,7 +39,12 @@ class DatabaseRoom:
 
     def __post_init__(self) -> None:
         self.backups = self.backups_of(self.store)
-        self.cleaner = Cleaner(self.store, self.store, self.housekeeping, self.backups, self.live, self.clock)
+        self.cleaner = self.cleaner_of(self.store)
+
+    def cleaner_of(self, engine: StoreEngine) -> Cleaner:
+        """A cleaner whose backups and work are those of another engine."""
+        turns = always(self.store, engine)
+        return Cleaner(self.store, self.store, self.housekeeping, self.backups_of(engine), turns, self.live, self.clock)
 
     def backups_of(self, engine: StoreEngine) -> Backups:
         """The same backups over another engine."""

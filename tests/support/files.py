@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,16 @@ from typing import Any
 from agent.config import Config, Files, Live
 from agent.errors import Unavailable
 from agent.files.collector import Collector
+from agent.files.difference import named_by
 from agent.loops import Loops
-from agent.ports import FileStore, walk_key
+from agent.ports import FileStore, References, walk_key
+from agent.records.locks import Locks
+from agent.records.turns import Turns
 from tests.support.clock import StillClock
+from tests.support.memory_store import MemoryStore
+
+SELF = "a" * 32
+"""The uid of the head whose room it is, unless a test says otherwise."""
 
 
 @dataclass
@@ -38,19 +45,39 @@ class SetReferences:
         for start in range(0, len(ordered), self.batch):
             yield ordered[start : start + self.batch]
 
+    async def named(self, filenames: Collection[str]) -> set[str]:
+        """By reading them all."""
+        return await named_by(self.references(), filenames, "/store")
+
 
 @dataclass
 class FilesRoom:
-    """The collector over a store."""
+    """The collector over a store. Its objects are `references`, unless `everywhere` says what all heads have."""
 
     store: FileStore
     references: SetReferences = field(default_factory=SetReferences)
     clock: StillClock = field(default_factory=StillClock)
     live: Live = field(default_factory=lambda: Live(Config(files=Files(root=Path("/store"), min_age=0.0))))
     loops: Loops = field(default_factory=Loops)
+    everywhere: References | None = None
+    records: MemoryStore = field(default_factory=MemoryStore)
+    """Where the lock is, if the heads share a store."""
+    uid: str = SELF
+    gone: set[str] = field(default_factory=set)
+    minority: bool = False
 
     def __post_init__(self) -> None:
-        self.collector = Collector(self.store, self.references, self.live, self.loops, self.clock)
+        locks = Locks(self.records, self.uid, self.clock, self.gone.__contains__)
+        self.turns = Turns(self.records, self.records, locks, lambda: self.minority)
+        self.collector = Collector(
+            self.store,
+            self.everywhere or self.references,
+            self.references,
+            self.turns,
+            self.live,
+            self.loops,
+            self.clock,
+        )
 
     def set(self, **keys: Any) -> None:
         """Change keys of [files]."""

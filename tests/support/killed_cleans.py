@@ -30,6 +30,7 @@ from agent.database.backups import Backups
 from agent.database.cleaning import Cleaner
 from agent.model import Departure, Kind, Tombstone
 from agent.ports import Change, Leftover, Put
+from tests.support.turns import always
 
 STEPS = (
     "clean.step",
@@ -98,7 +99,8 @@ async def opened(place: Path) -> AsyncIterator[tuple[SqliteStore, Cleaner]]:
     async with SteppingStore.open(place / "agent.db") as store:
         live, clock = Live(Config()), SystemClock()
         backups = Backups(store, place / "backups", live, clock, nobody_remembers)
-        yield store, Cleaner(store, store, Uploads(place / "store"), backups, live, clock)
+        turns = always(store, store)
+        yield store, Cleaner(store, store, Uploads(place / "store"), backups, turns, live, clock)
 
 
 async def furnish(place: Path) -> None:

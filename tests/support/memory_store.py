@@ -24,9 +24,14 @@ class _Row:
 
 @dataclass
 class MemoryStore:
-    """`Store` and `StoreEngine` over a dict; set `problem` to have it away, `work` for something to reclaim."""
+    """`Store` and `StoreEngine` over a dict; set `problem` to have it away, `work` for something to reclaim.
+
+    Set `kind` to have it shared, `age` to have it without quorum: then it is read, and refuses commits.
+    """
 
     problem: str | None = None
+    kind: str = "sqlite"
+    age: float | None = None
     work: dict[str, int] = field(default_factory=dict)
     revision: int = 0
     _rows: dict[Key, _Row] = field(default_factory=dict)
@@ -53,6 +58,8 @@ class MemoryStore:
     async def commit(self, *changes: Change) -> int:
         """Apply all changes or none."""
         self._available()
+        if self.age is not None:
+            raise Unavailable("cannot write to the database: it has no quorum", code="no-quorum")
         if not changes:
             return self.revision
         rows = dict(self._rows)
@@ -68,16 +75,6 @@ class MemoryStore:
         self._available()
         names = {name for row in self._rows.values() for name in row.references}
         return sorted((n for n in names if walk_key(n) > walk_key(after)), key=walk_key)[:limit]
-
-    @property
-    def kind(self) -> str:
-        """What it stands for."""
-        return "sqlite"
-
-    @property
-    def age(self) -> float | None:
-        """Always the newest."""
-        return None
 
     def on_change(self, callback: Callable[[frozenset[Kind]], None]) -> None:
         """Have `callback` called after each change."""

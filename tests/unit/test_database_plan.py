@@ -33,27 +33,27 @@ def seen(
     reclaimable: Mapping[str, int] | None = None,
     kept: int = 5,
 ) -> Seen:
-    return Seen(NOW, SELF, tombstones, leftovers, backups, reclaimable or {}, "sqlite", 30 * DAY, kept)
+    return Seen(NOW, SELF, {SELF}, tombstones, leftovers, backups, reclaimable or {}, "sqlite", 30 * DAY, kept)
 
 
 def test_tombstone_is_kept_until_its_time_is_over() -> None:
-    assert why_forget(tombstone(30), SELF, NOW, 30 * DAY) is None
-    assert "30 days" in (why_forget(tombstone(30.001), SELF, NOW, 30 * DAY) or "")
-    assert why_forget(tombstone(-400), SELF, NOW, 30 * DAY) is None
+    assert why_forget(tombstone(30), {SELF}, SELF, NOW, 30 * DAY) is None
+    assert "30 days" in (why_forget(tombstone(30.001), {SELF}, SELF, NOW, 30 * DAY) or "")
+    assert why_forget(tombstone(-400), {SELF}, SELF, NOW, 30 * DAY) is None
 
 
 def test_tombstone_of_this_head_is_kept_so_that_it_does_not_come_back_by_itself() -> None:
-    assert why_forget(tombstone(400), UID, NOW, 30 * DAY) is None
+    assert why_forget(tombstone(400), {SELF}, UID, NOW, 30 * DAY) is None
 
 
 @pytest.mark.parametrize("body", [{}, {"departure": "left", "at": "yesterday", "generation": 1}, {"at": None}])
 def test_tombstone_that_cannot_be_read_is_kept(body: dict[str, object]) -> None:
-    assert why_forget(Record(Kind.TOMBSTONE, UID, 1, body), SELF, NOW, 0) is None
+    assert why_forget(Record(Kind.TOMBSTONE, UID, 1, body), {SELF}, SELF, NOW, 0) is None
 
 
 def test_tombstone_without_a_time_zone_is_kept() -> None:
     body = {"departure": "left", "at": "2001-01-01T00:00:00", "generation": 1}
-    assert why_forget(Record(Kind.TOMBSTONE, UID, 1, body), SELF, NOW, DAY) is None
+    assert why_forget(Record(Kind.TOMBSTONE, UID, 1, body), {SELF}, SELF, NOW, DAY) is None
 
 
 def test_nothing_to_do_is_an_empty_plan() -> None:

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from agent.config import Config, Live
 from agent.errors import Conflict, Invalid, NotFound, Unavailable
-from agent.files.objects import ObjectReferences, objects
+from agent.files.objects import objects
+from agent.files.references import OwnReferences
 from agent.model import OBJECT_KINDS, Kind
 from agent.ports import Put
 from agent.records import Records
@@ -176,7 +178,7 @@ async def test_names_are_per_kind(rooms: Rooms) -> None:
 async def test_all_references_come_in_walk_order_however_many(store: MemoryStore) -> None:
     names = sorted(f"{n % 10}/{n}" for n in range(24_000))
     await store.commit(Put(Kind.IMAGE, A, {}, references=names[::2]), Put(Kind.REPO, A, {}, references=names))
-    batches = [batch async for batch in ObjectReferences(store).references()]
+    batches = [batch async for batch in OwnReferences(store, Live(Config())).references()]
     assert [name for batch in batches for name in batch] == names
     assert max(len(batch) for batch in batches) <= 10_000
 
@@ -184,7 +186,7 @@ async def test_all_references_come_in_walk_order_however_many(store: MemoryStore
 async def test_references_fail_closed(store: MemoryStore) -> None:
     names = [f"f{n:05}" for n in range(12_000)]
     await store.commit(Put(Kind.IMAGE, A, {}, references=names))
-    batches = ObjectReferences(store).references()
+    batches = OwnReferences(store, Live(Config())).references()
     assert len(await anext(batches)) == 10_000
     store.problem = "gone in the middle"
     with pytest.raises(Unavailable):
