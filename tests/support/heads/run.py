@@ -115,8 +115,8 @@ class Heads:
         head.power_on()
         return head
 
-    def boot_all(self, *names: str, state_size: str = "512M") -> list[Head]:
-        """Boot heads side by side, each knowing the others by name; etcd's log alone takes 64 MiB at once."""
+    def boot_all(self, *names: str, state_size: str = "2G") -> list[Head]:
+        """Boot heads side by side, each knowing the others by name; an etcd takes 64 MiB at a time for its log."""
         for name in names:
             self.network.add(name)
         with ThreadPoolExecutor(len(names)) as pool:
