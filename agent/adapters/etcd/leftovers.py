@@ -1,0 +1,36 @@
+"""What a change of engines leaves behind, finished or cut off: given another name with a time stamp, never removed.
+
+Everything here blocks: run it in a thread. Raises OSError.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agent.adapters.etcd.choice import ETCD, Choice, sync
+
+PREFIX = "etcd-"
+"""How the names of data directories begin; those put aside have `.before-` in them."""
+_COMPANIONS = ("", "-wal", "-shm", "-journal", ".restored")
+
+
+def put_aside(state: Path, database: Path, choice: Choice) -> list[Path]:
+    """Put aside each data directory, and the database file, that the choice does not name; returns their new names."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    moved = []
+    for path in sorted(state.glob(f"{PREFIX}*")):
+        if path.is_dir() and path.name != choice.directory and ".before-" not in path.name:
+            moved.append(path.rename(f"{path}.before-{stamp}"))
+    if choice.engine == ETCD and (os.path.lexists(database) or os.path.lexists(f"{database}.restored")):
+        aside = database.with_name(f"{database.name}.before-etcd-{stamp}")
+        for suffix in _COMPANIONS:
+            companion = database.with_name(database.name + suffix)
+            if os.path.lexists(companion):
+                companion.rename(aside.with_name(aside.name + suffix))
+        moved.append(aside)
+        sync(database.parent)
+    if moved:
+        sync(state)
+    return moved
