@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 from aiohttp import web
 
+from agent.api.query import Parameter
 from agent.api.rooms import Rooms
 from agent.errors import FieldError, Invalid, Malformed, TooLarge
 
@@ -63,6 +64,8 @@ class Call:
     caller: Caller
     request_id: str
     params: Mapping[str, str]
+    admit: Callable[[], Caller]
+    """Judges once more whether the caller may; raises as the gate does. For what lasts longer than a request."""
 
     def param(self, name: str) -> str:
         """A part of the path, such as the uid."""
@@ -77,6 +80,10 @@ class Call:
         if value not in ("0", "1", "true", "false"):
             raise Invalid(f"?{name}={value[:20]} is not a switch: use {name}=1 or leave it out")
         return value in ("1", "true")
+
+    def value(self, parameter: Parameter[T]) -> T:
+        """A parameter of the query that is no switch; raises Invalid."""
+        return parameter.read(self.request.query.getall(parameter.name, []))
 
     @property
     def if_match(self) -> int | None:
@@ -171,6 +178,8 @@ class Answer:
     beside: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     raw: bytes | None = None
+    sent: web.StreamResponse | None = None
+    """What was sent already, in place of all this: a WebSocket that has ended."""
     after: Callable[[], Awaitable[object]] | None = None
     """Done once the answer is on its way, for example the restart of this very agent."""
 
@@ -193,3 +202,10 @@ class Route:
     """The shape of the JSON body, where the route takes one; for its description in /openapi.json."""
     switches: tuple[str, ...] = ()
     """The query switches that the route knows, such as `dry_run`."""
+    query: tuple[Parameter[Any], ...] = ()
+    """The other parameters of the query that it knows."""
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of all parameters of the query; any other is refused."""
+        return (*self.switches, *(parameter.name for parameter in self.query))

@@ -126,7 +126,7 @@ async def serving(
     try:
         yield
     finally:
-        api.stopping = True
+        api.stop()
         await asyncio.sleep(drain())
         for sock in listeners:
             loop.remove_reader(sock.fileno())

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from agent.api.links import Links
 from agent.config import Live
 from agent.database.backups import Backups
 from agent.database.cleaning import Cleaner
 from agent.database.membership import Membership
 from agent.files.collector import Collector
+from agent.files.references import OwnReferences
 from agent.heads.directory import HeadDirectory
+from agent.heads.gossip import Gossip
 from agent.heads.identity import Identity
 from agent.heads.members import Members
 from agent.heads.tokens import TokenMaker
 from agent.loops import Loops
 from agent.model import Kind
-from agent.ports import Dependency, StoreEngine
+from agent.ports import Dependency, Peers, StoreEngine
 from agent.records import Records
 from agent.services.supervisor import Supervisor
 
@@ -35,15 +38,25 @@ class Rooms:
     objects: Mapping[Kind, Records]
     """The standard verbs for images, boot configurations and repositories."""
     collector: Collector
+    references: OwnReferences
+    """What the objects in this head's own store refer to."""
     cleaner: Cleaner
     backups: Backups
     membership: Membership
     engine: StoreEngine
     """The engine behind the records."""
+    store_age: Callable[[], float | None]
+    """How old, in seconds, what is read from the records may be; None while it is the newest."""
     members: Callable[[], Members]
     """Who is in the cluster now; raises Unavailable while the database is away."""
     identity: Callable[[], Identity]
     """What this head's certificate says now."""
+    peers: Peers
+    """The other heads' agents."""
+    links: Links
+    """The heartbeat links that they have opened to this one."""
+    gossip: Gossip
+    """This head's list of heads, where the engine does not share it."""
     token_maker: TokenMaker
     supervisor: Supervisor
     """The services of this head."""

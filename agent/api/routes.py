@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.api import database, files, heads, health, objects, openapi, peers, services, tokens
+from agent.api import database, files, heads, health, heartbeat, objects, openapi, peers, roster, services, tokens
 from agent.api.call import Access, Route
 from agent.files.objects import BOOTCONFIGS, IMAGES, REPOS
 from agent.heads.record import HEADS, HeadNew
@@ -77,6 +77,7 @@ ROUTES: tuple[Route, ...] = (
         files.list_unused,
         Access.KNOWN_HEAD,
         "The stored files that no object refers to and nobody uses",
+        query=files.SCOPES,
     ),
     Route(
         "DELETE",
@@ -85,15 +86,32 @@ ROUTES: tuple[Route, ...] = (
         Access.KNOWN_HEAD,
         "Move the unused files to the trash; `force` insists where so much would go that it looks like a mistake",
         switches=("dry_run", "force"),
+        query=files.SCOPES,
     ),
     Route(
         "GET",
         "/head/files/references",
         files.list_references,
         Access.KNOWN_HEAD,
-        "The filenames that this head's objects refer to",
+        "The filenames that this head's objects refer to; with `limit` a page of them, behind `after`",
+        query=files.PAGES,
     ),
-    Route("GET", "/head/files/trash", files.list_trash, Access.KNOWN_HEAD, "The removed files, the oldest first"),
+    Route(
+        "POST",
+        "/head/files/references",
+        files.name_references,
+        Access.KNOWN_HEAD,
+        "Which of some filenames this head's objects refer to",
+        body=files.NamesRequest,
+    ),
+    Route(
+        "GET",
+        "/head/files/trash",
+        files.list_trash,
+        Access.KNOWN_HEAD,
+        "The removed files, the oldest first",
+        query=files.SCOPES,
+    ),
     Route(
         "POST",
         "/head/files/restore",
@@ -132,6 +150,9 @@ ROUTES: tuple[Route, ...] = (
         "Put a backup in the database's place, which may be damaged; the former database is moved aside",
         body=database.RestoreRequest,
     ),
+    # Between heads
+    Route("GET", "/head/heartbeat", heartbeat.heartbeat, Access.KNOWN_HEAD, "A WebSocket over which a head beats"),
+    Route("GET", "/head/roster", roster.roster, Access.KNOWN_HEAD, "This head's list of heads, to merge"),
     # Access
     Route("GET", "/head/peerurl", peers.peer_url, Access.PUBLIC, "What a head must know before it joins"),
     Route(

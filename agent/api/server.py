@@ -6,6 +6,7 @@ import asyncio
 import re
 import secrets
 from collections.abc import Sequence
+from functools import partial
 from itertools import count
 from time import monotonic
 from typing import Any
@@ -18,6 +19,7 @@ from agent import errors
 from agent.api.access import Gate
 from agent.api.call import Answer, Call, Caller, Route
 from agent.api.envelope import bug, failure, success
+from agent.api.forward import OPERATOR, forward, operator
 from agent.api.rooms import Rooms
 from agent.api.router import Router
 from agent.log import REQUEST_ID
@@ -45,6 +47,11 @@ class Api:
         self._run = secrets.token_hex(4)
         self.stopping = False
 
+    def stop(self) -> None:
+        """From now on have every answer ask its client to connect anew, and take no heartbeats."""
+        self.stopping = True
+        self._rooms.links.close()
+
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, always in the envelope, whatever happens."""
         started = monotonic()
@@ -60,23 +67,25 @@ class Api:
                 answer = self._options(request)
             else:
                 route, params = self._router.find(request.method, request.path)
-                caller = self._gate.admit(route, request)
+                admit = partial(self._gate.admit, route, request)
+                caller = admit()
                 if request.query_string:
                     _check_query(route, request)
-                if "X-Head" in request.headers:
-                    _check_head(request.headers["X-Head"], self._rooms.live.config.head.uid)
                 if "Expect" in request.headers:
                     await _go_ahead(request)
-                answer = await route.handler(Call(request, self._rooms, caller, request_id, params))
-            response, after = success(answer), answer.after
+                call = Call(request, self._rooms, caller, request_id, params, admit)
+                if (other := self._other_head(request)) is not None:
+                    answer, failed = await forward(route, call, other)
+                else:
+                    answer = await route.handler(call)
+            response, after = success(answer) if answer.sent is None else answer.sent, answer.after
         except errors.AgentError as err:
             response, failed = failure(err), err
         except Exception:
             log.exception("Request met a bug", method=request.method, path=request.path[:200])
             response = bug()
-        _sign(response, request_id)
-        if self.stopping:
-            response.force_close()
+        if not response.prepared:
+            self._sign(request, response, request_id)
         self._note(request, response.status, failed, caller, monotonic() - started)
         if after is not None:
             await response.prepare(request)
@@ -95,9 +104,25 @@ class Api:
         else:
             log.error("Connection met a bug", exc_info=exc)
             response = bug()
-        _sign(response, request_id)
+        self._sign(request, response, request_id)
         response.force_close()
         return response
+
+    def _other_head(self, request: web.BaseRequest) -> str | None:
+        """The head that X-Head means, unless it is this one; an answer from the wrong head would mislead."""
+        wanted = request.headers.get("X-Head")
+        return None if wanted in (None, "self", self._rooms.live.config.head.uid) else wanted
+
+    def _sign(self, request: web.BaseRequest, response: web.StreamResponse, request_id: str) -> None:
+        """What every answer carries; X-Stale where it was read from records that may have changed since."""
+        response.headers["X-Request-Id"] = request_id
+        response.headers["Server"] = SERVER
+        if request.method == "GET" and "X-Stale" not in response.headers:
+            age = self._rooms.store_age()
+            if age is not None:
+                response.headers["X-Stale"] = str(int(age))
+        if self.stopping:
+            response.force_close()
 
     def _request_id(self, request: web.BaseRequest) -> str:
         given = request.headers.get("X-Request-Id")
@@ -139,27 +164,15 @@ class Api:
             log.info("Request changed something", **facts)
 
 
-def _check_head(wanted: str, self_uid: str) -> None:
-    """Raises Invalid for a request that is meant for another head: done here it would hit the wrong one."""
-    if wanted not in (self_uid, "self"):
-        raise errors.Invalid("this agent does not forward requests: ask that head itself", code="another-head")
-
-
-def _sign(response: web.StreamResponse, request_id: str) -> None:
-    """What every answer carries."""
-    response.headers["X-Request-Id"] = request_id
-    response.headers["Server"] = SERVER
-
-
 def _check_query(route: Route, request: web.BaseRequest) -> None:
     """Raises Invalid for a parameter that the route does not have: a mistyped ?dry_run=1 must not remove anything."""
-    if unknown := sorted(set(request.query) - set(route.switches)):
-        known = f"it has {', '.join(route.switches)}" if route.switches else "it has none"
+    if unknown := sorted(set(request.query) - set(route.parameters)):
+        known = f"it has {', '.join(route.parameters)}" if route.parameters else "it has none"
         raise errors.Invalid(f"?{unknown[0][:40]} is not a parameter of this path: {known}", code="unknown-parameter")
 
 
 def _who(request: web.BaseRequest, caller: Caller | None) -> dict[str, Any]:
-    """Who asked, for the audit: token subject and id, head's uid, local user's uid, address."""
+    """Who asked, for the audit: token subject and id, head's uid, local user's uid, address; of whom, and for whom."""
     if caller is None:
         return {"peer": request.remote or "local"}
     facts = {
@@ -169,6 +182,8 @@ def _who(request: web.BaseRequest, caller: Caller | None) -> dict[str, Any]:
         "head": caller.head,
         "known_by": caller.known_by,
         "uid": caller.uid,
+        "for_head": request.headers.get("X-Head") if caller.local else None,
+        "on_behalf_of": operator(request.headers.get(OPERATOR)),
     }
     return {name: value for name, value in facts.items() if value is not None}
 

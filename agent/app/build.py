@@ -20,6 +20,7 @@ from agent.adapters.peers.members import HttpPeers
 from agent.adapters.sqlite.store import SqliteStore
 from agent.adapters.systemd.units import SystemdUnits
 from agent.api.access import AccessGate
+from agent.api.links import Links
 from agent.api.openapi import described
 from agent.api.rooms import Rooms
 from agent.api.routes import ROUTES
@@ -37,8 +38,10 @@ from agent.files.collector import Collector
 from agent.files.everywhere import EveryHead
 from agent.files.objects import objects
 from agent.files.references import OwnReferences
+from agent.heads.detector import Detector
 from agent.heads.directory import HeadDirectory
-from agent.heads.liveness import unwatched
+from agent.heads.gossip import Gossip
+from agent.heads.heartbeat import Heartbeat
 from agent.heads.registry import HeadRegistry
 from agent.lifecycle import watchdog
 from agent.loops import Loops, periodic
@@ -61,6 +64,7 @@ class Agent:
     tls: ServerTls | None
     """None when this head has no certificate: then only the Unix socket is served."""
     supervisor: Supervisor
+    heartbeat: Heartbeat
     lacking: SqliteStore | None
     """The database, when this head has no certificate for want of it; None otherwise."""
 
@@ -77,13 +81,18 @@ async def build(live: Live, stack: AsyncExitStack, background: Background) -> Ag
 
     store = await stack.enter_async_context(SqliteStore.open(config.database.path))
     registry = HeadRegistry(store, config.head.uid, clock)
-    watch = unwatched(clock.now())
-    heads = HeadDirectory(store, registry, clock, watch, live)
+    detector = Detector(lambda: registry.members, config.head.uid, live, clock)
+    heads = HeadDirectory(store, registry, clock, detector.look, live)
     files = IdentityFiles(state, config.head.uid, lambda: place(config.api.listen))
     certificate = await Certificate.of(files, registry, key, live, clock, loops)
 
     own_references = OwnReferences(store, live)
     peers = await stack.enter_async_context(HttpPeers.open(live, lambda: registry.members, certificate.identity, clock))
+    gossip = Gossip(live, store, registry, peers, clock, lambda: store.kind)
+    heartbeat = Heartbeat(live, registry, peers, detector, gossip, loops, clock)
+    links = Links(live, heartbeat.heard)
+    registry.follow(links.recheck)
+
     references = EveryHead(own_references, peers, company(registry, heads, store))
     turns = Turns(store, store, Locks(store, config.head.uid, clock, gone(registry, heads)), minority(heads))
     file_store = DirectoryStore(config.files.root)
@@ -105,6 +114,10 @@ async def build(live: Live, stack: AsyncExitStack, background: Background) -> Ag
         backups=backups,
         membership=Membership(store, config.head.uid),
         engine=store,
+        store_age=lambda: store.age,
+        peers=peers,
+        links=links,
+        gossip=gossip,
         members=lambda: registry.members,
         identity=certificate.identity,
         token_maker=JwtMaker(key, lambda: registry.members, clock),
@@ -112,17 +125,20 @@ async def build(live: Live, stack: AsyncExitStack, background: Background) -> Ag
         objects=objects(store),
         supervisor=supervisor,
         collector=collector,
+        references=own_references,
     )
     gate = AccessGate(live, rooms.members, JwtVerifier(), PeerCertificate.read, own_addresses, clock)
     members_loop, database_loop = loops.add("members", MEMBERS), loops.add("database", DATABASE)
     background.start(
         collector.run(),
+        heartbeat.run(),
         *(work() for work in certificate.background),
         periodic(members_loop, registry.reconcile, wake=registry.changed),
         periodic(database_loop, store.reopen_if_needed),
         watchdog(loops),
     )
-    return Agent(Api(rooms, gate, ROUTES), certificate.tls, supervisor, store if certificate.lacks_database else None)
+    lacking = store if certificate.lacks_database else None
+    return Agent(Api(rooms, gate, ROUTES), certificate.tls, supervisor, heartbeat, lacking)
 
 
 def _make_directory(directory: Path) -> None:

@@ -73,6 +73,7 @@ async def _serve(agent: Agent, live: Live, signals: Signals) -> None:
         await signals.stop.wait()
         notify("STOPPING=1")
         log.info("Agent is stopping")
+        await agent.heartbeat.farewell()
 
 
 async def _reloads(path: Path, live: Live, signals: Signals, logging: Logging, supervisor: Supervisor) -> None:

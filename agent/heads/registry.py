@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 from uuid import uuid4
 
@@ -15,8 +17,8 @@ from agent.heads import audit
 from agent.heads.members import Members
 from agent.heads.record import HEADS, grown
 from agent.heads.roster import digest
-from agent.model import Head, Kind, Record, Tombstone, rfc3339
-from agent.ports import ABSENT, Clock, Put, Store
+from agent.model import Departure, Head, Kind, Record, Tombstone, rfc3339
+from agent.ports import ABSENT, Clock, Delete, Put, Store
 from agent.records import put, until_settled
 from agent.records.spec import Body, plain
 
@@ -45,7 +47,8 @@ class HeadRegistry:
         self._failure = Unavailable("the heads have not been read from the database yet")
         self._own: Head | None = None
         self._own_is_settled = False
-        self._told_of: Tombstone | None = None
+        self._gone_at = 0
+        """The generation of this head that another head says is gone."""
         self._followers: list[Callable[[Members], None]] = []
         store.on_change(self._on_change)
 
@@ -55,6 +58,12 @@ class HeadRegistry:
         if self._members is None:
             raise self._failure
         return self._members
+
+    @property
+    def belongs(self) -> bool:
+        """Whether this head is in the cluster, as far as it knows; raises Unavailable."""
+        own = self.members.heads.get(self.self_uid)
+        return own is not None and own.generation > self._gone_at
 
     async def load(self) -> None:
         """Read the snapshot anew; raises Unavailable, and until it succeeds again there is none."""
@@ -81,11 +90,24 @@ class HeadRegistry:
         if tombstone is None:
             await until_settled(self._write_own)
             await self.load()
-        elif tombstone != self._told_of:
-            advice = "it does not come back by itself: have it join again"
-            log.error("Head no longer in its cluster", head=self.self_uid, how=tombstone.departure, advice=advice)
-        self._told_of = tombstone
+        elif tombstone.generation > self._gone_at:
+            self._gone_at = tombstone.generation
+            self._say_gone(tombstone.departure)
         self._own_is_settled = True
+
+    async def learn_departure(self, departure: Departure, generation: int) -> None:
+        """Another head says that this one went out of the cluster: keep to that, unless it has joined again since.
+
+        Raises Unavailable while it cannot be told whether it has.
+        """
+        own = self.members.heads.get(self.self_uid)
+        if own is None or own.generation > generation or self._gone_at >= generation:
+            return
+        self._gone_at = generation
+        self._say_gone(departure)
+        with contextlib.suppress(Unavailable):  # a shared database that this head cannot write to any more
+            await until_settled(partial(self._bury_own, departure, generation))
+            await self.load()
 
     async def ensure_cluster(self) -> str:
         """The cluster's id, made where there is none: at the first head's first start. Raises Unavailable."""
@@ -123,6 +145,22 @@ class HeadRegistry:
         )
         for tell in self._followers:
             tell(members)
+
+    def _say_gone(self, departure: Departure) -> None:
+        advice = "it does not come back by itself: have it join again"
+        log.error("Head no longer in its cluster", head=self.self_uid, how=departure, advice=advice)
+
+    async def _bury_own(self, departure: Departure, generation: int) -> None:
+        record = await self._store.get(Kind.HEAD, self.self_uid)
+        if record is None:
+            return
+        head = msgspec.convert(record.body, Head)
+        tombstone = Tombstone(
+            departure, rfc3339(self._clock.now()), generation, head.ca_pem, head.description, head.addresses
+        )
+        await self._store.commit(
+            Delete(Kind.HEAD, record.uid, record.revision), Put(Kind.TOMBSTONE, record.uid, plain(tombstone))
+        )
 
     async def _write_own(self) -> None:
         own: Body = plain(self._own)

@@ -44,7 +44,11 @@ class Peers(Protocol):
         ...
 
     def link(self, uid: str) -> AbstractAsyncContextManager[Callable[[bytes], Awaitable[None]]]:
-        """Open the heartbeat's WebSocket to one head; gives what sends a frame, and raises Unavailable once broken."""
+        """Open the heartbeat's WebSocket to one head; raises Denied, with that head's code, when it refuses this one.
+
+        Gives what sends a frame: it never waits for the other head, drops the frame while former ones have not
+        arrived, and raises Unavailable once the link is broken.
+        """
         ...
 
 

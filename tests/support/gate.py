@@ -19,6 +19,7 @@ from agent.adapters.identity.tls import ServerTls
 from agent.adapters.identity.tokens import JwtMaker, JwtVerifier
 from agent.api.access import AccessGate
 from agent.api.call import Access, Answer, Call, Route
+from agent.api.links import Links
 from agent.api.listening import serving
 from agent.api.rooms import Rooms
 from agent.api.routes import ROUTES
@@ -98,6 +99,8 @@ async def running_head(directory: Path) -> AsyncIterator[Head]:
     gate = AccessGate(running.live, roster, JwtVerifier(), PeerCertificate.read, lambda: running.own_addresses, clock)
     rooms = SimpleNamespace(
         engine=SimpleNamespace(kind="sqlite", age=None),
+        store_age=lambda: None,
+        links=Links(running.live, lambda _: None),
         live=running.live,
         members=roster,
         identity=lambda: running.identity,

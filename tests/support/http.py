@@ -15,6 +15,7 @@ import aiohttp
 from aiohttp import web
 
 from agent.api.call import Caller, Route
+from agent.api.links import Links
 from agent.api.listening import serving
 from agent.api.rooms import Rooms
 from agent.api.server import Api
@@ -42,7 +43,9 @@ async def served(
     path: Path, routes: Sequence[Route], *, drain: float = 0.0, rooms: Mapping[str, object] | None = None
 ) -> AsyncIterator[Api]:
     """The agent's HTTP server with these rows, and the rooms that they enter, on a Unix socket at `path`."""
-    entered = cast("Rooms", SimpleNamespace(**{"live": Live(Config()), **(rooms or {})}))
+    live = Live(Config())
+    given = {"live": live, "store_age": lambda: None, "links": Links(live, lambda _: None), **(rooms or {})}
+    entered = cast("Rooms", SimpleNamespace(**given))
     api = Api(entered, OpenGate(), routes)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with unix_listener(path) as sock:

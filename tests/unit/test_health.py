@@ -20,7 +20,8 @@ from agent.ports import Dependency
 
 def call(loops: Loops, *dependencies: Dependency, local: bool = False) -> Call:
     rooms = cast("Rooms", SimpleNamespace(loops=loops, dependencies=dependencies))
-    return Call(cast("web.BaseRequest", None), rooms, Caller(local=local, address="192.0.2.1"), "r", {})
+    caller = Caller(local=local, address="192.0.2.1")
+    return Call(cast("web.BaseRequest", None), rooms, caller, "r", {}, lambda: caller)
 
 
 def saying(problem: str | None) -> Callable[[], Awaitable[str | None]]:

@@ -1,0 +1,112 @@
+"""One question and its answer, bounded in time and size."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import socket
+import ssl
+import struct
+import termios
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from agent.adapters.peers.failures import FAILURES, why
+from agent.errors import Unavailable
+from agent.log import REQUEST_ID
+from agent.ports import PeerAnswer
+
+PREFIX = "/api/v1"
+CONNECT = 3.0
+"""Seconds for the connection and its handshake; heads are near each other."""
+LARGEST = 64 * 2**20
+"""Bytes of the largest answer that is read: a million filenames."""
+
+
+def session(context: ssl.SSLContext, silence: float) -> aiohttp.ClientSession:
+    """A client of one agent; a connection breaks once what was sent is not acknowledged for `silence` seconds."""
+
+    def make_socket(address: Any) -> socket.socket:
+        family, kind, protocol, *_ = address
+        sock = socket.socket(family, kind, protocol)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(silence * 1000))
+        return sock
+
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=context, limit=0, socket_factory=make_socket),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        json_serialize=lambda body: msgspec.json.encode(body).decode(),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT),
+    )
+
+
+async def exchange(
+    client: aiohttp.ClientSession,
+    who: str,
+    url: str,
+    method: str,
+    path: str,
+    body: Any,
+    *,
+    timeout: float,
+    headers: Mapping[str, str],
+    largest: int = LARGEST,
+) -> PeerAnswer:
+    """Ask the agent at `url`; `who` names it in failures. Raises Unavailable with the code `unreachable`."""
+    given = {"Accept-Encoding": "identity", **headers}
+    if (request_id := REQUEST_ID.get()) is not None:
+        given.setdefault("X-Request-Id", request_id)
+    try:
+        async with (
+            asyncio.timeout(timeout),
+            client.request(method, address(url, path), json=body, headers=given, allow_redirects=False) as response,
+        ):
+            text = await _read(response, largest)
+            return PeerAnswer(response.status, _envelope(text), dict(response.headers))
+    except FAILURES as err:
+        raise Unavailable(f"{who} cannot be reached at {url}: {why(err)}", code="unreachable") from err
+    except _NotAnAgent as err:
+        raise Unavailable(f"what answers at {url} is no head agent: {err}", code="unreachable") from err
+
+
+def address(url: str, path: str) -> str:
+    """Where an agent's path is, under its URL; raises ValueError unless TLS is spoken there."""
+    if not url.startswith("https://"):
+        raise ValueError("its URL does not begin with https://")
+    return url.rstrip("/") + PREFIX + path
+
+
+def outstanding(sock: socket.socket) -> int:
+    """Bytes that were written and that the other end's kernel has not acknowledged (tcp(7), SIOCOUTQ)."""
+    found: int = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0]
+    return found
+
+
+class _NotAnAgent(Exception):
+    """The answer is none that an agent gives."""
+
+
+async def _read(response: aiohttp.ClientResponse, largest: int) -> bytes:
+    parts, total = [], 0
+    async for part in response.content.iter_any():
+        total += len(part)
+        if total > largest:
+            raise _NotAnAgent(f"its answer is larger than {largest} bytes")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _envelope(text: bytes) -> dict[str, Any]:
+    if not text:
+        return {}
+    try:
+        value = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
+        raise _NotAnAgent("its answer is not JSON") from err
+    if not isinstance(value, dict):
+        raise _NotAnAgent("its answer is JSON, but not an object")
+    return value

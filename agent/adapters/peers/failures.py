@@ -1,0 +1,56 @@
+"""Why another agent could not be asked, as a sentence: the client library's exceptions end here."""
+
+from __future__ import annotations
+
+import errno
+import ssl
+
+import aiohttp
+
+from agent.adapters.peers.tls import NotThatHead
+
+FAILURES = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
+"""What the client library raises when the other end, the network or the URL is at fault."""
+
+
+_NOTHING_LISTENS = (errno.ECONNREFUSED,)
+
+
+def why(err: BaseException) -> str:
+    """The reason for one of `FAILURES`, to follow on "cannot be reached"."""
+    proof = _within(err, ssl.SSLError)
+    match err:
+        case aiohttp.ClientConnectorDNSError():
+            return f"the name {err.host} does not resolve"
+        case aiohttp.ClientConnectorCertificateError() if isinstance(err.certificate_error, NotThatHead):
+            return f"its certificate is not the right one: {err.certificate_error.why}"
+        case aiohttp.ClientConnectorCertificateError():
+            told = getattr(err.certificate_error, "verify_message", "") or str(err.certificate_error)
+            return f"its certificate is not issued by the CA that it should be: {told}"
+        case _ if proof is not None and "ALERT" in (proof.reason or ""):
+            alert = (proof.reason or "").rpartition("ALERT_")[2].lower().replace("_", " ")
+            return f"it refuses this head's certificate ({alert})"
+        case aiohttp.ClientConnectorSSLError() | ssl.SSLError():
+            return "what answers there does not speak TLS as a head agent does"
+        case aiohttp.ClientConnectorError() if err.errno in _NOTHING_LISTENS:
+            return "the connection is refused: nothing listens there"
+        case aiohttp.ConnectionTimeoutError():
+            return "no answer to the attempt to connect: it is off, or a firewall is in between"
+        case TimeoutError():
+            return "it did not answer in time"
+        case aiohttp.ServerDisconnectedError() | ConnectionError():
+            return "it closed the connection"
+        case aiohttp.ClientOSError():
+            return err.strerror or "the connection broke"
+        case _:
+            return str(err)[:200] or "the connection broke"
+
+
+def _within(err: BaseException, kind: type[ssl.SSLError]) -> ssl.SSLError | None:
+    """What TLS said, if that is what ended the connection."""
+    seen: BaseException | None = err
+    while seen is not None:
+        if isinstance(seen, kind):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    return None

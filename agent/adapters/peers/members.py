@@ -1,0 +1,154 @@
+"""`Peers` over HTTPS: the connections to each member, good as long as its record and our certificate stay the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+import aiohttp
+from typing_extensions import override
+
+from agent.adapters.peers.exchange import exchange, session
+from agent.adapters.peers.link import open_link
+from agent.adapters.peers.tls import member_context
+from agent.config import Live
+from agent.errors import NotFound, Unavailable
+from agent.heads.identity import Identity
+from agent.heads.members import Members
+from agent.model import Head
+from agent.ports import Clock, PeerAnswer, Peers
+
+
+class _Line:
+    """The connections to one head as its record and this head's certificate are now."""
+
+    def __init__(self, uid: str, record: Head, identity: Identity, client: aiohttp.ClientSession) -> None:
+        self.uid = uid
+        self.record = record
+        self.identity = identity
+        self.client = client
+        self.url = record.url or ""
+        self.users = 0
+        self.retired = False
+
+    async def retire(self, *, at_once: bool) -> None:
+        """Have no new use; those that ask at present may end, unless it must be `at_once`."""
+        self.retired = True
+        if at_once or not self.users:
+            await self.client.close()
+
+
+class HttpPeers(Peers):
+    """The members' agents. A connection is kept for the next question, and never outlives the trust it began with."""
+
+    def __init__(
+        self, live: Live, members: Callable[[], Members], identity: Callable[[], Identity], clock: Clock
+    ) -> None:
+        self._live = live
+        self._members = members
+        self._identity = identity
+        self._clock = clock
+        self._lines: dict[str, _Line] = {}
+        self._opening = asyncio.Lock()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, live: Live, members: Callable[[], Members], identity: Callable[[], Identity], clock: Clock
+    ) -> AsyncIterator[Self]:
+        """The peers; their connections are closed at the end."""
+        peers = cls(live, members, identity, clock)
+        try:
+            yield peers
+        finally:
+            for line in peers._lines.values():
+                await line.client.close()
+
+    @override
+    async def ask(
+        self,
+        uid: str,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        timeout: float = 10.0,
+        headers: Mapping[str, str] | None = None,
+    ) -> PeerAnswer:
+        """Ask one head's agent; raises Unavailable (`unreachable`) or NotFound."""
+        async with self._line(uid) as line:
+            return await exchange(
+                line.client, f"head {uid}", line.url, method, path, body, timeout=timeout, headers=headers or {}
+            )
+
+    @override
+    @asynccontextmanager
+    async def link(self, uid: str) -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
+        """Open the heartbeat's WebSocket; raises Unavailable, NotFound, and Denied when that head refuses this one."""
+        async with self._line(uid) as line, open_link(line.client, uid, line.url) as put:
+
+            async def send(frame: bytes) -> None:
+                if line.retired or not (self._is_trusted(line) and self._is_ours(line)):
+                    raise Unavailable(f"the link to head {uid} was opened on what holds no longer", code="unreachable")
+                await put(frame)
+
+            yield send
+
+    def _is_trusted(self, line: _Line) -> bool:
+        """Whether that head's record is as it was when the line was opened; while that cannot be read, it is."""
+        try:
+            return self._members().heads.get(line.uid) == line.record
+        except Unavailable:
+            return True
+
+    def _is_ours(self, line: _Line) -> bool:
+        """Whether this head's certificate is still the one that the line shows."""
+        try:
+            return self._identity() == line.identity
+        except Unavailable:
+            return True
+
+    @asynccontextmanager
+    async def _line(self, uid: str) -> AsyncIterator[_Line]:
+        async with self._opening:
+            line = await self._current(uid)
+            line.users += 1
+        try:
+            yield line
+        finally:
+            line.users -= 1
+            if line.retired and not line.users:
+                await line.client.close()
+
+    async def _current(self, uid: str) -> _Line:
+        """The line to a head, opened anew if need be; those that hold no longer are given up on this occasion."""
+        for line in list(self._lines.values()):
+            trusted = self._is_trusted(line)
+            if not trusted or not self._is_ours(line):
+                del self._lines[line.uid]
+                await line.retire(at_once=not trusted)
+        members = self._members()
+        record = members.heads.get(uid)
+        if record is None or uid == members.self_uid:
+            raise NotFound(f"no other head of this cluster has the uid {uid[:40]!r}")
+        if uid in self._lines:
+            return self._lines[uid]
+        if why := _unusable(record):
+            raise Unavailable(f"head {uid} cannot be reached: {why}", code="unreachable")
+        identity = self._identity()
+        context = await asyncio.to_thread(member_context, identity, uid, record, self._clock.now)
+        client = session(context, self._live.config.heartbeat.timeout)
+        line = self._lines[uid] = _Line(uid, record, identity, client)
+        return line
+
+
+def _unusable(record: Head) -> str | None:
+    if not record.url:
+        return "its record has no url"
+    if not record.url.startswith("https://"):
+        return "the url in its record does not begin with https://"
+    if not record.ca_pem:
+        return "its record has no ca_pem, so nothing would prove that it is that head which answers"
+    return None

@@ -1,0 +1,119 @@
+"""The heartbeat links that other heads have opened to this one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+from aiohttp import web
+
+from agent.config import Live
+from agent.errors import AgentError, Denied, Invalid, Malformed, Unavailable
+from agent.heads.beat import PROTOCOL, Beat, decode
+from agent.heads.members import Members
+
+log = structlog.get_logger()
+
+LARGEST = 64 * 1024
+"""Bytes of the largest frame; a beat among fifteen heads has some hundred."""
+IDLE = 3
+"""Timeouts without a beat after which a link is closed."""
+_GOODBYE = 0.5
+
+Admit = Callable[[], str | None]
+"""The head that is at the other end, as the gate says now; raises what the gate raises."""
+
+
+class _Link:
+    """One head's link; `admit` says which head is at the other end, as long as it may be there."""
+
+    def __init__(self, head: str, transport: asyncio.Transport, admit: Admit) -> None:
+        self.head = head
+        self._transport = transport
+        self._admit = admit
+
+    def check(self) -> None:
+        """Raises Denied once that head is not known any more; while nobody can tell, it is."""
+        try:
+            if self._admit() != self.head:
+                raise Denied("the connection is another head's now")
+        except Unavailable:
+            return
+
+    def cut(self) -> None:
+        """Close it without waiting for anything."""
+        self._transport.abort()
+
+
+class Links:
+    """One link per head, the newest. Each is judged anew with every beat, and whenever the members change."""
+
+    def __init__(self, live: Live, heard: Callable[[Beat], None]) -> None:
+        self._live = live
+        self._heard = heard
+        self._links: dict[str, _Link] = {}
+        self._closed = False
+
+    async def serve(self, request: web.BaseRequest, admit: Admit) -> web.StreamResponse:
+        """Take the beats of the head that calls until the link ends; raises Invalid, Malformed, Unavailable."""
+        if self._closed:
+            raise Unavailable("this agent is stopping", code="stopping")
+        head = admit()
+        if head is None:
+            raise Invalid("heartbeats come from another head over its certificate, and from nobody else")
+        websocket = web.WebSocketResponse(
+            compress=False,
+            max_msg_size=LARGEST,
+            receive_timeout=IDLE * self._live.config.heartbeat.timeout,
+            timeout=_GOODBYE,
+        )
+        if request.transport is None or not websocket.can_prepare(request):
+            raise Malformed("this path is a WebSocket of heartbeats: ask for the upgrade", code="not-a-websocket")
+        await websocket.prepare(request)
+        link = _Link(head, request.transport, admit)
+        if (former := self._links.pop(link.head, None)) is not None:
+            former.cut()
+        self._links[link.head] = link
+        try:
+            await self._receive(websocket, link)
+        except TimeoutError:
+            self._end(link, "no beat came for long")
+        except AgentError as err:
+            self._end(link, err.reason)
+        finally:
+            if self._links.get(link.head) is link:
+                del self._links[link.head]
+            link.cut()
+        return websocket
+
+    def recheck(self, _members: Members) -> None:
+        """Close the links of heads that are not known any more; called when the members have changed."""
+        for link in list(self._links.values()):
+            try:
+                link.check()
+            except AgentError as err:
+                self._end(link, err.reason)
+
+    def close(self) -> None:
+        """Close all and take no more: this agent stops."""
+        self._closed = True
+        for link in list(self._links.values()):
+            link.cut()
+
+    async def _receive(self, websocket: web.WebSocketResponse, link: _Link) -> None:
+        while True:
+            message = await websocket.receive()
+            if message.type not in (web.WSMsgType.BINARY, web.WSMsgType.TEXT):
+                return
+            beat = decode(message.data)
+            if beat.head != link.head:
+                raise Denied(f"it sent the beat of head {beat.head[:32]}")
+            if beat.protocol != PROTOCOL:
+                raise Malformed(f"its heartbeats have version {beat.protocol}, and this agent's have {PROTOCOL}")
+            link.check()
+            self._heard(beat)
+
+    def _end(self, link: _Link, reason: str) -> None:
+        log.warning("Heartbeat link closed", head=link.head, reason=reason)
+        link.cut()

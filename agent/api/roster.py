@@ -1,0 +1,10 @@
+"""GET /head/roster: this head's list of heads, for another head to merge into its own."""
+
+from __future__ import annotations
+
+from agent.api.call import Answer, Call
+
+
+async def roster(call: Call) -> Answer:
+    """The cluster's id, the heads' records and the tombstones as they are stored."""
+    return Answer(await call.rooms.gossip.listing())

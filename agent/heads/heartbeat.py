@@ -1,0 +1,174 @@
+"""The heartbeat: a link to each other head, over which this one tells every interval that it lives."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from agent.config import Live
+from agent.errors import Denied, NotFound, Unavailable
+from agent.heads.beat import Beat, encode
+from agent.heads.detector import Detector
+from agent.heads.gossip import Gossip
+from agent.heads.members import Members
+from agent.heads.registry import HeadRegistry
+from agent.loops import Loops, periodic
+from agent.model import Departure
+from agent.ports import Clock, Peers
+
+log = structlog.get_logger()
+
+SOON, LATER = 0.2, 2.0
+"""Seconds before a broken link is tried again: doubled from the one to the other, and jittered."""
+
+Send = Callable[[bytes], Awaitable[None]]
+
+
+class _Line:
+    """An open link to one head; `broken` is done, with the reason, once it is not open any more."""
+
+    def __init__(self, send: Send) -> None:
+        self.broken: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._send = send
+
+    async def put(self, frame: bytes) -> None:
+        """Send a frame; a link that fails is broken."""
+        try:
+            await self._send(frame)
+        except Unavailable as err:
+            if not self.broken.done():
+                self.broken.set_result(err.reason)
+
+
+class Heartbeat:
+    """Beats to every other member, and hands what the others beat to the detector."""
+
+    def __init__(
+        self,
+        live: Live,
+        registry: HeadRegistry,
+        peers: Peers,
+        detector: Detector,
+        gossip: Gossip,
+        loops: Loops,
+        clock: Clock,
+    ) -> None:
+        self._live = live
+        self._registry = registry
+        self._peers = peers
+        self._detector = detector
+        self._gossip = gossip
+        self._clock = clock
+        self._loop = loops.add("heartbeat", live.config.heartbeat.interval)
+        self._lines: dict[str, _Line] = {}
+        self._beat_now = asyncio.Event()
+        self._members_changed = asyncio.Event()
+        self._stopped = False
+        registry.follow(self._follow)
+
+    async def run(self) -> None:
+        """Keep the links, beat, and have the detector judge; for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(periodic(self._loop, self._beat, wake=self._beat_now))
+            group.create_task(self._tick())
+            group.create_task(self._gossip.run())
+            await self._keep_links(group)
+
+    def heard(self, beat: Beat) -> None:
+        """Take a beat, proved to be from the head that it names."""
+        self._detector.heard(beat, self._clock.monotonic())
+        try:
+            self._gossip.compare(beat.head, beat.roster)
+        except Unavailable:
+            return  # while our own list cannot be read, there is nothing to compare
+
+    async def farewell(self) -> None:
+        """Tell every head that this one stops in order; nothing is sent after that."""
+        self._stopped = True
+        await self._send(self._detector.farewell())
+
+    def _follow(self, _members: Members) -> None:
+        """The members changed: change the links, and let the others know at once that our list is another one."""
+        self._members_changed.set()
+        self._beat_now.set()
+
+    async def _tick(self) -> None:
+        while True:
+            self._detector.tick()
+            await asyncio.sleep(self._detector.pause)
+
+    async def _beat(self) -> None:
+        self._loop.interval = self._live.config.heartbeat.interval
+        if self._lines and not self._stopped:
+            await self._send(self._next_beat())
+
+    def _next_beat(self) -> Beat:
+        try:
+            digest = self._gossip.digest
+        except Unavailable:
+            digest = ""  # a head whose database is away lives all the same
+        return self._detector.next_beat(digest)
+
+    async def _send(self, beat: Beat) -> None:
+        frame = encode(beat)
+        for line in list(self._lines.values()):
+            await line.put(frame)
+
+    async def _keep_links(self, group: asyncio.TaskGroup) -> None:
+        """Have a task keep a link to each head that this one should beat to."""
+        keepers: dict[str, asyncio.Task[None]] = {}
+        while True:
+            self._members_changed.clear()
+            wanted = self._wanted()
+            for uid in keepers.keys() - wanted:
+                keepers.pop(uid).cancel()
+            for uid in wanted - keepers.keys():
+                keepers[uid] = group.create_task(self._keep(uid))
+            await self._members_changed.wait()
+
+    def _wanted(self) -> set[str]:
+        """The heads to beat to: all others, and none at all once this head is out of the cluster."""
+        try:
+            members = self._registry.members
+            return set(members.heads) - {members.self_uid} if self._registry.belongs else set()
+        except Unavailable:
+            return set()  # before the first reading there are none; later ones are told to `_follow`
+
+    async def _keep(self, uid: str) -> None:
+        """Keep a link to one head: connect again whenever it breaks."""
+        pause, said = SOON, ""
+        while True:
+            began = self._clock.monotonic()
+            reason = await self._hold(uid)
+            if reason != said:
+                log.warning("Heartbeats do not reach a head", head=uid, reason=reason)
+                said = reason
+            pause = SOON if self._clock.monotonic() - began > LATER else min(2 * pause, LATER)
+            await asyncio.sleep(pause * random.uniform(0.5, 1))
+
+    async def _hold(self, uid: str) -> str:
+        """Open a link and beat over it until it breaks; says why it did, or why it did not open."""
+        try:
+            async with self._peers.link(uid) as send:
+                line = self._lines[uid] = _Line(send)
+                log.info("Heartbeats reach a head", head=uid)
+                if not self._stopped:
+                    await line.put(encode(self._next_beat()))
+                return await line.broken
+        except Denied as err:
+            await self._refused(err)
+            return err.reason
+        except (Unavailable, NotFound) as err:
+            return err.reason
+        finally:
+            self._lines.pop(uid, None)
+
+    async def _refused(self, refusal: Denied) -> None:
+        """Another head does not take our beats: perhaps because this head is not in the cluster any more."""
+        generation = refusal.data.get("generation") if isinstance(refusal.data, dict) else None
+        if refusal.code in list(Departure) and isinstance(generation, int):
+            await self._registry.learn_departure(Departure(refusal.code), generation)
+            self._members_changed.set()
