@@ -1,18 +1,55 @@
-"""Leaving the cluster: whether this head has one to leave."""
+"""Leaving the cluster: this head goes on alone, with its own copy of the objects, and the others know that it left."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import NoReturn
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Any
+from uuid import uuid4
 
-from agent.errors import Conflict
-from agent.model import Kind
-from agent.ports import Store
+import msgspec
+import structlog
+from msgspec import Struct
+
+from agent.database.backups import Backups
+from agent.errors import AgentError, Conflict, Unavailable
+from agent.model import OBJECT_KINDS, Kind, Record, rfc3339
+from agent.ports import Clock, ClusterEngine, Credentials, LocalEngine, Peers, Store
+from agent.ports.journal import Journal
+from agent.records.shape import CLUSTER, SHAPE, everything, reshape
+from agent.records.steps import Step, Steps
+
+log = structlog.get_logger()
+
+FAREWELL = "/heads/farewell"
+"""Where another head is told that this one leaves."""
 
 
-def cannot_leave(self_uid: str, heads: Collection[str]) -> Conflict:
-    """Why a head on the embedded engine has nothing to leave; `heads` are the uids of all records."""
-    others = len(set(heads) - {self_uid})
+class Left(Struct, frozen=True):
+    """A head that has left: `left` is its uid, `cluster` the new one that it is alone in, `remaining` the others."""
+
+    left: str
+    cluster: str
+    remaining: tuple[str, ...]
+    steps: list[Step]
+
+
+class _Leaving(Struct, frozen=True):
+    """The note of a leave that was begun: from which cluster, into which new one, away from whom."""
+
+    former: str
+    cluster: str
+    remaining: tuple[str, ...]
+
+
+def peers_of(self_uid: str, heads: Collection[Record]) -> tuple[str, ...]:
+    """The heads that joined: their agents have told their version. One that was registered by hand has none."""
+    return tuple(sorted(head.uid for head in heads if head.uid != self_uid and head.body.get("version")))
+
+
+def cannot_leave(self_uid: str, heads: Collection[Record]) -> Conflict:
+    """Why a head without a peer has nothing to leave; `heads` are all records."""
+    others = sum(head.uid != self_uid for head in heads)
     if not others:
         return Conflict("cannot leave: this head is alone and has never had a peer; nothing was changed", code="alone")
     return Conflict(
@@ -22,13 +59,148 @@ def cannot_leave(self_uid: str, heads: Collection[str]) -> Conflict:
     )
 
 
-class Membership:
-    """This head's part in the engine's cluster; an embedded engine holds this head alone."""
+def alone(records: Sequence[Record], self_uid: str, cluster: dict[str, Any]) -> list[Record]:
+    """What a head keeps that goes on alone: its own record, the objects, and the new cluster's id."""
+    kept = [r for r in records if r.kind in OBJECT_KINDS or (r.kind is Kind.HEAD and r.uid == self_uid)]
+    return [Record(Kind.CLUSTER, CLUSTER, 0, cluster), *kept]
 
-    def __init__(self, store: Store, self_uid: str) -> None:
+
+class Membership:
+    """This head's part in its cluster, which it can give up."""
+
+    def __init__(
+        self,
+        store: Store,
+        self_uid: str,
+        peers: Peers,
+        engine: ClusterEngine,
+        local: LocalEngine,
+        credentials: Callable[[], Credentials],
+        backups: Backups,
+        journal: Journal,
+        clock: Clock,
+        reload: Callable[[], Awaitable[object]],
+    ) -> None:
+        """`reload` has what is known of the heads read anew; `credentials` raises Unavailable without any."""
         self._store = store
         self._self_uid = self_uid
+        self._peers = peers
+        self._engine = engine
+        self._local = local
+        self._credentials = credentials
+        self._backups = backups
+        self._journal = journal
+        self._clock = clock
+        self._reload = reload
+        self._turn = asyncio.Lock()
 
-    async def leave(self) -> NoReturn:
-        """Leave the cluster; raises Conflict with the reason when there is none to leave, or Unavailable."""
-        raise cannot_leave(self._self_uid, [record.uid for record in await self._store.records(Kind.HEAD)])
+    async def leave(self) -> Left:
+        """Leave the cluster, or end a leave that was cut off; again afterwards, there is nothing to do.
+
+        Raises Conflict (`alone`, `never-joined`, `quorum`, `busy`) or Unavailable: before anything was done, or in the
+        middle. Then asking again goes on.
+        """
+        if self._turn.locked():
+            raise Conflict("this head is leaving already: wait for the end of that", code="busy")
+        async with self._turn:
+            note = await self._begun()
+            if note is not None:
+                return await self._go(note)
+            heads = await self._store.records(Kind.HEAD)
+            cluster = await self._cluster()
+            peers = peers_of(self._self_uid, heads)
+            if not peers:
+                if "left" in cluster:
+                    return Left(self._self_uid, str(cluster["id"]), (), [])
+                raise cannot_leave(self._self_uid, heads)
+            if objection := await self._engine.objection(self._self_uid):
+                raise Conflict(f"cannot leave: {objection}; nothing was changed", code="quorum")
+            return await self._go(_Leaving(str(cluster["id"]), uuid4().hex, peers))
+
+    async def resume(self) -> None:
+        """At a start: end a leave that was cut off. Does not fail; what cannot be done now is told."""
+        try:
+            if await self._begun() is None:
+                return
+            log.warning("Leave was cut off: going on with it")
+            await self.leave()
+        except AgentError as err:
+            todo = "mend that, then repeat `cw-headctl leave`"
+            log.error("Leave that was cut off cannot be ended", reason=err.reason, todo=todo)
+
+    async def _begun(self) -> _Leaving | None:
+        note = await self._journal.read()
+        try:
+            return None if note is None else msgspec.convert(note, _Leaving)
+        except msgspec.ValidationError as err:
+            raise Unavailable(f"cannot go on with the leave that was begun: its note is damaged ({err})") from err
+
+    async def _cluster(self) -> dict[str, Any]:
+        record = await self._store.get(Kind.CLUSTER, CLUSTER)
+        if record is None:
+            raise Unavailable("cannot leave: the database does not say which cluster this is", code="no-cluster")
+        return record.body
+
+    async def _go(self, note: _Leaving) -> Left:
+        steps = Steps()
+        try:
+            if (await self._cluster())["id"] != note.cluster:
+                with self._backups.doing("leave the cluster"):
+                    await self._move(note, steps)
+            with steps.doing("drop the former trust"):
+                await self._credentials().settle(note.cluster)
+                await self._reload()
+            await self._journal.clear()
+        except AgentError as err:
+            err.data = {"steps": steps.all}
+            raise
+        log.warning("Left the cluster", former=note.former, cluster=note.cluster, remaining=list(note.remaining))
+        return Left(self._self_uid, note.cluster, note.remaining, steps.all)
+
+    async def _move(self, note: _Leaving, steps: Steps) -> None:
+        with steps.doing("back up the database"):
+            await self._backups.write()
+        records = await everything(self._store)
+        await self._journal.write(msgspec.to_builtins(note))
+        with steps.doing("tell the other heads") as step:
+            step.result = await self._tell(note.remaining)
+        with steps.doing("leave the engine") as step:
+            if self._engine.kind == "sqlite":
+                step.result = "nothing to do: each head has a database of its own"
+            else:
+                await self._engine.dismiss(self._self_uid)
+        with steps.doing("begin with a certificate of its own"):
+            await self._credentials().begin(note.cluster)
+        with steps.doing("begin with a database of its own"):
+            body = {"id": note.cluster, "made": rfc3339(self._clock.now()), "left": note.former}
+            kept = alone(records, self._self_uid, body)
+            if self._engine.kind == "sqlite":
+                await reshape(self._store, [record for record in kept if record.kind in SHAPE])
+            else:
+                await self._local.found("sqlite", kept)
+
+    async def _tell(self, heads: Sequence[str]) -> str:
+        """Tell every other head that this one leaves; where the database is shared, one of them is enough.
+
+        Raises Unavailable when it is shared and none could be told: then nobody would take this head off the list.
+        """
+        told, missed = [], []
+        for uid in heads:
+            try:
+                answer = await self._peers.ask(uid, "POST", FAREWELL)
+            except AgentError as err:
+                missed.append(f"{uid}: {err.reason}")
+                continue
+            if answer.status < 400 or answer.envelope.get("code") in ("left", "removed"):
+                told.append(uid)
+                if self._engine.kind != "sqlite":
+                    return f"done: by {uid}, for all"
+            else:
+                missed.append(f"{uid}: {answer.envelope.get('reason', answer.status)}")
+        if self._engine.kind != "sqlite":
+            raise Unavailable(f"cannot leave: no other head could be told ({'; '.join(missed)})", code="unreachable")
+        if missed:
+            log.warning("Heads were not told that this one leaves", missed=missed, told=told)
+        if not told:
+            return f"nobody could be told: remove this head there (DELETE /head/{self._self_uid})"
+        return "done" if not missed else f"{len(told)} of {len(heads)}: these will tell the others"

@@ -135,7 +135,7 @@ class Admission:
     async def _take_back(self, record: Record) -> None:
         """Have nothing left of a head that cannot be let in after all; whoever cannot do that leaves it to people."""
         try:
-            await self._directory.remove(record.uid)
+            await self._directory.remove(record.uid, force=True)
         except AgentError as err:
             todo = "remove the head with DELETE /head/<uid>, or have it join again"
             log.warning("Record of a head that could not join is left", head=record.uid, reason=err.reason, todo=todo)

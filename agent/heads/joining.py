@@ -30,10 +30,10 @@ from agent.heads.introduction import (
     read_hash,
 )
 from agent.heads.registry import HeadRegistry
-from agent.heads.steps import Step, Steps
 from agent.model import OBJECT_KINDS, Kind, Record, rfc3339
 from agent.ports import Clock, ClusterEngine, Credentials, Introductions, LocalEngine, PeerAnswer, Peers, Store
 from agent.records.shape import CLUSTER, SHAPE, everything, reshape
+from agent.records.steps import Step, Steps
 
 log = structlog.get_logger()
 
@@ -258,12 +258,13 @@ class Joining:
         """Put everything back as it was; what cannot be is told, and is mended at the next start."""
         log.warning("Join failed and is being undone", reason=why.reason, url=invitation.url)
         cluster = next(str(record.body["id"]) for record in before if record.kind is Kind.CLUSTER)
-        for name, work in (
+        parts: list[tuple[str, Callable[[], Awaitable[object]]]] = [
             ("undo: the cluster's record of this head", lambda: self._withdraw(invitation, ca)),
             ("undo: the database", lambda: self._put_back(before)),
             ("undo: the certificate", lambda: self._credentials().settle(cluster)),
             ("undo: what is known of heads", self._registry.load),
-        ):
+        ]
+        for name, work in parts:
             try:
                 with steps.doing(name):
                     await work()
@@ -273,7 +274,9 @@ class Joining:
     async def _withdraw(self, invitation: Invitation, ca: str) -> None:
         uid = self._registry.self_uid
         # Never before it was let in: until then the record may be that of another head with the same uid.
-        _data(await self._introductions.ask(invitation.url, ca, invitation.token, "DELETE", f"/head/{uid}", None))
+        _data(
+            await self._introductions.ask(invitation.url, ca, invitation.token, "DELETE", f"/head/{uid}?force=1", None)
+        )
 
     async def _put_back(self, before: Sequence[Record]) -> None:
         if self._engine.kind == "sqlite":

@@ -1,0 +1,52 @@
+"""`Journal` as a JSON file in the state directory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from typing_extensions import override
+
+from agent.adapters.identity.pairs import replace, sync
+from agent.errors import Unavailable
+from agent.ports.journal import Journal
+
+
+class JournalFile(Journal):
+    """One file, replaced whole."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @override
+    async def read(self) -> dict[str, Any] | None:
+        """The note, or None."""
+        return await asyncio.to_thread(self._read)
+
+    @override
+    async def write(self, note: Mapping[str, Any]) -> None:
+        """Keep this note."""
+        await asyncio.to_thread(replace, self._path, msgspec.json.encode(note))
+
+    @override
+    async def clear(self) -> None:
+        """Remove the file."""
+        await asyncio.to_thread(self._clear)
+
+    def _read(self) -> dict[str, Any] | None:
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=dict[str, Any])
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.MsgspecError) as err:
+            raise Unavailable(f"cannot read {self._path}: {err}") from err
+
+    def _clear(self) -> None:
+        try:
+            self._path.unlink(missing_ok=True)
+            sync(self._path.parent)
+        except OSError as err:
+            raise Unavailable(f"cannot remove {self._path}: {err.strerror}") from err
