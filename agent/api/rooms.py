@@ -12,10 +12,13 @@ from agent.database.cleaning import Cleaner
 from agent.database.membership import Membership
 from agent.files.collector import Collector
 from agent.files.references import OwnReferences
+from agent.heads.admission import Admission
 from agent.heads.directory import HeadDirectory
 from agent.heads.gossip import Gossip
 from agent.heads.identity import Identity
+from agent.heads.joining import Joining
 from agent.heads.members import Members
+from agent.heads.parting import Parting
 from agent.heads.tokens import TokenMaker
 from agent.loops import Loops
 from agent.model import Kind
@@ -43,6 +46,13 @@ class Rooms:
     cleaner: Cleaner
     backups: Backups
     membership: Membership
+    """This head's own part in the cluster, which it can give up."""
+    admission: Admission
+    """Lets other heads in."""
+    joining: Joining
+    """Takes this head into another cluster."""
+    parting: Parting
+    """Hears of heads that leave."""
     engine: StoreEngine
     """The engine behind the records."""
     store_age: Callable[[], float | None]

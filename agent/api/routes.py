@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from agent.api import database, files, heads, health, heartbeat, objects, openapi, peers, roster, services, tokens
+from agent.api import database, files, heads, health, heartbeat, join, objects, openapi, peers, roster, services, tokens
 from agent.api.call import Access, Route
 from agent.files.objects import BOOTCONFIGS, IMAGES, REPOS
+from agent.heads.introduction import JoinRequest
 from agent.heads.record import HEADS, HeadNew
 
 ROUTES: tuple[Route, ...] = (
@@ -50,6 +51,25 @@ ROUTES: tuple[Route, ...] = (
         "HeadsWrite",
         switches=("force",),
     ),
+    Route(
+        "POST",
+        "/heads/join",
+        join.admit,
+        Access.TOKEN,
+        "Let a head in: its certificate, the CA with its key, the heads, and what its database needs",
+        "HeadsWrite",
+        body=JoinRequest,
+    ),
+    Route("POST", "/heads/farewell", join.farewell, Access.KNOWN_HEAD, "Hear from the head that calls that it leaves"),
+    Route(
+        "POST",
+        "/head/join",
+        join.join,
+        Access.ROOT,
+        "Have this head join a cluster; a failure leaves everything as it was",
+        body=join.JoinBody,
+    ),
+    Route("GET", "/head/join", join.progress, Access.LOCAL, "The steps of a join that is under way"),
     # Objects
     *objects.routes(IMAGES, "/images", "/image", "Images"),
     *objects.routes(BOOTCONFIGS, "/bootconfigs", "/bootconfig", "BootConfigs"),

@@ -12,11 +12,12 @@ from agent.adapters.addresses import own_addresses
 from agent.adapters.clock import SystemClock
 from agent.adapters.filestore.directory import DirectoryStore
 from agent.adapters.identity.checks import PeerCertificate
-from agent.adapters.identity.files import IdentityFiles
+from agent.adapters.identity.files import IdentityFiles, Place
 from agent.adapters.identity.ssh_keys import key_file
 from agent.adapters.identity.tls import ServerTls
 from agent.adapters.identity.tokens import JwtMaker, JwtVerifier
 from agent.adapters.peers.members import HttpPeers
+from agent.adapters.sqlite.engine import EmbeddedEngine
 from agent.adapters.sqlite.store import SqliteStore
 from agent.adapters.systemd.units import SystemdUnits
 from agent.api.access import AccessGate
@@ -29,10 +30,10 @@ from agent.app.background import Background
 from agent.app.certificate import Certificate, place
 from agent.app.company import company, gone, minority
 from agent.app.hostfiles import tell_differences
+from agent.app.moving import moving
 from agent.config import Live
 from agent.database.backups import Backups
 from agent.database.cleaning import Cleaner
-from agent.database.membership import Membership
 from agent.errors import Unavailable
 from agent.files.collector import Collector
 from agent.files.everywhere import EveryHead
@@ -83,7 +84,11 @@ async def build(live: Live, stack: AsyncExitStack, background: Background) -> Ag
     registry = HeadRegistry(store, config.head.uid, clock)
     detector = Detector(lambda: registry.members, config.head.uid, live, clock)
     heads = HeadDirectory(store, registry, clock, detector.look, live)
-    files = IdentityFiles(state, config.head.uid, lambda: place(config.api.listen))
+
+    def here() -> Place:
+        return place(config.api)
+
+    files = IdentityFiles(state, config.head.uid, here)
     certificate = await Certificate.of(files, registry, key, live, clock, loops)
 
     own_references = OwnReferences(store, live)
@@ -100,6 +105,8 @@ async def build(live: Live, stack: AsyncExitStack, background: Background) -> Ag
     collector = Collector(file_store, references, own_references, turns, live, loops, clock)
 
     backups = Backups(store, state / "backups", live, clock, registry.load)
+    embedded = EmbeddedEngine(config.head.uid, lambda: registry.members.cluster)
+    moves = moving(live, store, registry, heads, peers, embedded, embedded, certificate, backups, here, clock)
     rooms = Rooms(
         live=live,
         loops=loops,
@@ -112,7 +119,10 @@ async def build(live: Live, stack: AsyncExitStack, background: Background) -> Ag
         openapi=described(ROUTES),
         cleaner=Cleaner(store, store, collector.housekeeping, backups, turns, live, clock),
         backups=backups,
-        membership=Membership(store, config.head.uid),
+        membership=moves.membership,
+        admission=moves.admission,
+        joining=moves.joining,
+        parting=moves.parting,
         engine=store,
         store_age=lambda: store.age,
         peers=peers,
@@ -135,6 +145,7 @@ async def build(live: Live, stack: AsyncExitStack, background: Background) -> Ag
         *(work() for work in certificate.background),
         periodic(members_loop, registry.reconcile, wake=registry.changed),
         periodic(database_loop, store.reopen_if_needed),
+        moves.membership.resume(),
         watchdog(loops),
     )
     lacking = store if certificate.lacks_database else None

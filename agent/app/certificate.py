@@ -12,12 +12,14 @@ from agent import __version__
 from agent.adapters.addresses import reachable_addresses
 from agent.adapters.clock import SystemClock
 from agent.adapters.identity.files import IdentityFiles, Place
+from agent.adapters.identity.handover import Handover
 from agent.adapters.identity.keeper import IdentityKeeper
 from agent.adapters.identity.ssh_keys import signing_key
 from agent.adapters.identity.tls import ServerTls
 from agent.adapters.sqlite.errors import Damaged
 from agent.app.background import Work
 from agent.config import Live
+from agent.config.sections import Api as ApiSection
 from agent.errors import Unavailable
 from agent.heads.identity import Identity
 from agent.heads.registry import HeadRegistry
@@ -40,9 +42,13 @@ class Certificate:
 
     def identity(self) -> Identity:
         """What the certificate says now; raises Unavailable when there is none."""
+        return self.keeper().identity
+
+    def keeper(self) -> IdentityKeeper:
+        """What keeps the certificate; raises Unavailable when there is none."""
         if self._keeper is None:
             raise Unavailable(self.problem or "this head has no certificate")
-        return self._keeper.identity
+        return self._keeper
 
     @classmethod
     async def of(
@@ -58,6 +64,8 @@ class Certificate:
             todo = "see `cw-headctl database restore`" if damaged else "mend that; the agent tries again by itself"
             log.error("Database cannot be used", reason=err.reason, todo=todo)
         try:
+            if cluster is not None:  # a join or a leave may have been cut off
+                await asyncio.to_thread(Handover(live.config.state.directory).settle, cluster)
             identity = await asyncio.to_thread(files.open, cluster, clock.now())
         except Unavailable as err:
             log.error("Certificate cannot be used: only the Unix socket is served", reason=err.reason)
@@ -96,8 +104,8 @@ async def _write_own_record(registry: HeadRegistry, identity: Identity, key: Pat
     )
 
 
-def place(listen: tuple[str, ...]) -> Place:
+def place(api: ApiSection) -> Place:
     """How this head is reached. Its names come from the host name alone: DNS could keep the start waiting."""
     host = socket.gethostname()
     names = tuple(name for name in dict.fromkeys((host, host.partition(".")[0])) if name != "localhost")
-    return Place(names, reachable_addresses(), listen)
+    return Place(names, reachable_addresses(), api.listen, api.url)

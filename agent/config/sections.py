@@ -18,6 +18,7 @@ from agent.config.values import (
     PATTERNS,
     SWITCH,
     UID,
+    URL,
     URLS,
     Value,
     as_text,
@@ -68,6 +69,12 @@ class Api:
         Path("/run/clusterware-head-agent.sock"),
         PATH,
         "The Unix socket of the operators. Its mode and group decide who may do everything.",
+        restart=True,
+    )
+    url: str = key(
+        "",
+        URL,
+        "Where the other heads reach this agent. Left empty, it is the first address that is not a loopback one.",
         restart=True,
     )
     max_body: int = key(2**20, size(1024, 2**30), "The largest request body, in bytes.")

@@ -153,6 +153,12 @@ def _uid(text: str) -> str:
     return text
 
 
+def _agent_url(text: str) -> str:
+    if text and not re.fullmatch(r"https://[^\s,/@]+:\d{1,5}", text):
+        raise ValueError
+    return text
+
+
 def _dotted(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", text):
         raise ValueError
@@ -169,6 +175,7 @@ OPTIONAL_PATH: Value[Path | None] = Value(
 )
 DOTTED: Value[str] = Value("a dotted key name such as head.uid", _dotted)
 ADDRESSES = listing(_address, "addresses with ports such as [::]:52390 or 10.0.0.1:52390, separated by commas")
+URL: Value[str] = Value("a URL with a port such as https://10.0.0.1:52390, or nothing", _agent_url)
 URLS = listing(
     _matching(re.compile(r"https?://[^\s,/@]+:\d{1,5}")),
     "URLs with ports such as https://10.0.0.1:2379, separated by commas, or nothing",

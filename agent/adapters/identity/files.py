@@ -31,6 +31,8 @@ class Place:
     names: tuple[str, ...]
     addresses: tuple[str, ...]
     listen: tuple[str, ...]
+    url: str = ""
+    """Where others reach the agent, when the configuration says so itself."""
 
 
 class IdentityFiles:
@@ -69,7 +71,7 @@ class IdentityFiles:
             fingerprint=fingerprint(head.certificate),
             certificate=self._head_file,
             addresses=place.addresses,
-            url=agent_url(place.listen, place.addresses),
+            url=place.url or agent_url(place.listen, place.addresses),
         )
 
     def _ca(self, cluster: str | None, now: datetime) -> Pair:

@@ -1,0 +1,89 @@
+"""What takes heads into a cluster and out of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from agent.adapters.clock import SystemClock
+from agent.adapters.identity.credentials import HeadCredentials
+from agent.adapters.identity.files import Place
+from agent.adapters.journal import JournalFile
+from agent.adapters.peers.introductions import HttpIntroductions
+from agent.app.certificate import Certificate
+from agent.config import Config, Live
+from agent.database.backups import Backups
+from agent.database.membership import Membership
+from agent.heads.admission import Admission
+from agent.heads.directory import HeadDirectory
+from agent.heads.joining import Joining, Means
+from agent.heads.parting import Parting
+from agent.heads.registry import HeadRegistry
+from agent.ports import ClusterEngine, LocalEngine, Peers, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Moving:
+    """The rooms of joining and leaving."""
+
+    admission: Admission
+    joining: Joining
+    parting: Parting
+    membership: Membership
+
+
+def moving(
+    live: Live,
+    store: Store,
+    registry: HeadRegistry,
+    heads: HeadDirectory,
+    peers: Peers,
+    engine: ClusterEngine,
+    local: LocalEngine,
+    certificate: Certificate,
+    backups: Backups,
+    place: Callable[[], Place],
+    clock: SystemClock,
+) -> Moving:
+    """Build them; `local` changes the engine that `engine` is the cluster's side of."""
+    config = live.config
+    state, uid = config.state.directory, config.head.uid
+
+    def credentials() -> HeadCredentials:
+        return HeadCredentials(state, uid, place, certificate.keeper(), clock)
+
+    means = Means(lambda: engines(config), lambda: engine_url(place().addresses, config.etcd.peer_port), backups.make)
+    return Moving(
+        Admission(store, registry, heads, credentials, engine, clock),
+        Joining(store, registry, credentials, HttpIntroductions(clock), peers, engine, local, means, clock),
+        Parting(store, registry, clock),
+        Membership(
+            store,
+            uid,
+            peers,
+            engine,
+            local,
+            credentials,
+            backups,
+            JournalFile(state / "leaving.json"),
+            clock,
+            registry.load,
+        ),
+    )
+
+
+def engines(config: Config) -> tuple[str, ...]:
+    """The database engines that this head could use, as its configuration and its disk say."""
+    runs_etcd = bool(config.etcd.endpoints) or os.access(config.etcd.binary, os.X_OK)
+    possible = ("sqlite", *(("etcd",) if runs_etcd else ()))
+    return tuple(engine for engine in possible if config.database.engine in ("auto", engine))
+
+
+def engine_url(addresses: tuple[str, ...], port: int) -> str | None:
+    """Where the agent's own etcd would talk to its peers; None for a head that others cannot reach."""
+    if not addresses:
+        return None
+    host = f"[{addresses[0]}]" if ip_address(addresses[0]).version == 6 else addresses[0]
+    return f"https://{host}:{port}"
