@@ -8,6 +8,8 @@ from typing import Any
 from msgspec import Struct
 
 from agent.api.call import Answer, Call
+from agent.api.query import Number, Text
+from agent.api.scope import SCOPE, scoped
 from agent.files.survey import timestamp
 from agent.model import Kept, TrashedFile
 
@@ -19,26 +21,64 @@ class RestoreRequest(Struct, frozen=True, forbid_unknown_fields=True):
     slot: str | None = None
 
 
+class NamesRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of POST /head/files/references."""
+
+    filenames: tuple[str, ...]
+
+
+AFTER = Text("after")
+LIMIT = Number("limit", 10_000)
+SCOPES = (SCOPE,)
+PAGES = (AFTER, LIMIT)
+
+_SCAN, _REMOVAL, _LISTING = 120.0, 900.0, 30.0
+"""Seconds that another head has with ?scope=cluster."""
+
+
 async def list_unused(call: Call) -> Answer:
-    """What could be removed now."""
+    """What could be removed now, here or on every head."""
+    return await scoped(call, _list_unused, patience=_SCAN)
+
+
+async def remove_unused(call: Call) -> Answer:
+    """Move the unused files to the trash, here or on one head after the other."""
+    return await scoped(call, _remove_unused, patience=_REMOVAL, in_turn=True)
+
+
+async def list_trash(call: Call) -> Answer:
+    """What can be restored, here or on every head."""
+    return await scoped(call, _list_trash, patience=_LISTING)
+
+
+async def list_references(call: Call) -> Answer:
+    """The filenames that the objects refer to; with ?limit no more than that many, behind ?after."""
+    after, limit = call.value(AFTER), call.value(LIMIT)
+    references = call.rooms.references
+    if limit is None and not after:
+        filenames = [name async for batch in references.references() for name in batch]
+    else:
+        filenames = await references.page(after, limit or LIMIT.most)
+    return Answer(filenames, meta={"files": len(filenames)})
+
+
+async def name_references(call: Call) -> Answer:
+    """Which of some filenames the objects refer to."""
+    request = await call.body_as(NamesRequest)
+    return Answer(sorted(await call.rooms.references.named(request.filenames)))
+
+
+async def _list_unused(call: Call) -> Answer:
     survey = await call.rooms.collector.unused()
     return Answer([candidate.row for candidate in survey.unused], meta=survey.meta)
 
 
-async def remove_unused(call: Call) -> Answer:
-    """Move the unused files to the trash."""
+async def _remove_unused(call: Call) -> Answer:
     removal = await call.rooms.collector.remove(dry_run=call.flag("dry_run"), force=call.flag("force"))
     return Answer(removal.removed, meta=removal.meta, beside={"kept": removal.kept})
 
 
-async def list_references(call: Call) -> Answer:
-    """The filenames that the objects refer to."""
-    filenames = await call.rooms.collector.references()
-    return Answer(filenames, meta={"files": len(filenames)})
-
-
-async def list_trash(call: Call) -> Answer:
-    """What can be restored, the oldest first."""
+async def _list_trash(call: Call) -> Answer:
     trash = await call.rooms.collector.trash.listing()
     return Answer([_trashed(file) for file in trash], meta=_totals(trash))
 

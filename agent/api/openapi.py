@@ -111,7 +111,7 @@ def _operation(route: Route, schema_of: dict[type[Any], dict[str, Any]]) -> dict
     }
     if route.permission:
         operation["x-permission"] = route.permission
-    if parameters := [*_path_parameters(route), *_switches(route)]:
+    if parameters := [*_path_parameters(route), *_query_parameters(route)]:
         operation["parameters"] = parameters
     if route.body:
         operation["requestBody"] = {"content": {"application/json": {"schema": schema_of[route.body]}}}
@@ -129,9 +129,13 @@ def _path_parameters(route: Route) -> list[dict[str, Any]]:
     ]
 
 
-def _switches(route: Route) -> list[dict[str, Any]]:
-    allowed = {"type": "string", "enum": ["0", "1", "true", "false"], "default": "0"}
-    return [{"name": name, "in": "query", "schema": allowed} for name in route.switches]
+def _query_parameters(route: Route) -> list[dict[str, Any]]:
+    switch = {"type": "string", "enum": ["0", "1", "true", "false"], "default": "0"}
+    schemas = {
+        **dict.fromkeys(route.switches, switch),
+        **{parameter.name: parameter.schema() for parameter in route.query},
+    }
+    return [{"name": name, "in": "query", "schema": schema} for name, schema in schemas.items()]
 
 
 def _response(description: str, schema: str) -> dict[str, Any]:

@@ -57,7 +57,6 @@ class Collector:
     ) -> None:
         self._store = store
         self._references = references
-        self._own = own
         self._turns = turns
         self._surveyor = Surveyor(store, references, live, clock)
         self._loop = loops.add("files", TIDY)
@@ -99,10 +98,6 @@ class Collector:
                 return await self._remove(survey, turn)
         finally:
             self._removing = False
-
-    async def references(self) -> list[str]:
-        """The filenames that the objects in this head's store refer to, in walk order."""
-        return [name async for batch in self._own.references() for name in batch]
 
     async def problem(self) -> str | None:
         """Why files cannot be removed now, one sentence; None when they can. However many ask, one look is taken."""
