@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.support.company import head, shown
+from tests.support.company import eventually, head, shown
 
 
 async def test_two_heads_become_a_cluster(tmp_path: Path) -> None:
@@ -17,3 +17,49 @@ async def test_two_heads_become_a_cluster(tmp_path: Path) -> None:
         assert await second.ca_sha256() == await first.ca_sha256()
         status, again = await second.join(first)
         assert (status, again["data"]["already"]) == (200, True)
+
+
+async def test_a_third_head_is_known_to_all_and_one_that_leaves_goes_on_alone(tmp_path: Path) -> None:
+    with (
+        head(tmp_path, 1).running() as first,
+        head(tmp_path, 2).running() as second,
+        head(tmp_path, 3).running() as third,
+    ):
+        everybody = {first.uid, second.uid, third.uid}
+        assert (await second.join(first))[0] == 200
+        image = await second.data("POST", "/images", {"name": "one", "content": {"filename": "one.img"}})
+        assert (await third.join(second))[0] == 200
+        await eventually(first.heads, lambda heads: set(heads) == everybody)
+        former, former_ca = await first.cluster(), await first.ca_sha256()
+
+        left = await second.data("POST", "/database/leave")
+
+        assert left["left"] == second.uid
+        assert left["remaining"] == [first.uid, third.uid]
+        assert left["cluster"] == await second.cluster() != former
+        assert set(await second.heads()) == {second.uid}
+        assert await second.ca_sha256() != former_ca
+        assert list(await second.data("GET", "/images")) == [image]
+        for other in (first, third):
+            await eventually(other.heads, lambda heads: second.uid not in heads)
+        assert (await second.data("POST", "/database/leave"))["steps"] == []
+
+        status, answer = await second.join(third)
+        assert (status, answer["data"]["already"]) == (200, False), shown(answer)
+        for other in (first, second, third):
+            heads = await eventually(other.heads, lambda heads: set(heads) == everybody)
+            assert heads[second.uid]["generation"] == 2
+
+
+async def test_a_removed_head_stays_out_until_it_joins_again(tmp_path: Path) -> None:
+    with head(tmp_path, 1).running() as first, head(tmp_path, 2).running() as second:
+        assert (await second.join(first))[0] == 200
+        await first.data("DELETE", f"/head/{second.uid}?force=1")
+
+        status, refused = await second.ask("GET", "/head/files/references")
+        assert status == 200  # its own tools still serve its own people
+        status, answer = await second.join(first)
+
+        assert (status, answer["data"]["already"]) == (200, False), shown(answer)
+        assert (await first.heads())[second.uid]["generation"] == 2
+        assert set(await second.heads()) == {first.uid, second.uid}

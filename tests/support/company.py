@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import json
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,17 @@ def head(directory: Path, number: int, extra: str = "", *, uid: str | None = Non
         f"[database]\npath = {place}/state/agent.db\n[state]\ndirectory = {place}/state\n{extra}"
     )
     return HeadDaemon(place, number, uid, url, config)
+
+
+async def eventually(
+    look: Callable[[], Awaitable[dict[str, Any]]], good: Callable[[dict[str, Any]], bool], *, seconds: float = 15.0
+) -> dict[str, Any]:
+    """What `look` sees once it is good; nothing signals it here. Raises AssertionError after `seconds`."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not good(seen := await look()):
+        assert asyncio.get_running_loop().time() < deadline, shown(seen)
+        await asyncio.sleep(0.1)
+    return seen
 
 
 def shown(value: Any) -> str:
