@@ -40,7 +40,7 @@ async def http(room: FilesRoom, tmp_path: Path) -> AsyncIterator[aiohttp.ClientS
     """A client of the room."""
     routes = [route for route in ROUTES if route.path.startswith("/head/files/")]
     async with (
-        served(tmp_path / "s", routes, rooms={"collector": room.collector}),
+        served(tmp_path / "s", routes, rooms={"collector": room.collector, "references": room.references}),
         client(tmp_path / "s") as session,
     ):
         yield session
@@ -99,6 +99,23 @@ async def test_without_the_references_nothing_is_answered_or_removed(
 async def test_references_are_listed(http: aiohttp.ClientSession) -> None:
     status, answer = await _ask(http, "GET", "references")
     assert (status, answer["data"]) == (200, ["compute.squashfs", "install.iso", "not-here"])
+
+
+async def test_references_come_in_pages(http: aiohttp.ClientSession) -> None:
+    pages = [(await _ask(http, "GET", f"references?{query}"))[1]["data"] for query in ("limit=2", "after=install.iso")]
+    assert pages == [["compute.squashfs", "install.iso"], ["not-here"]]
+    assert (await _ask(http, "GET", "references?after=not-here&limit=2"))[1]["data"] == []
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=10001", "limit=-1", "limit=x", "limit=1&limit=2", "limit="])
+async def test_a_page_has_a_sound_limit(http: aiohttp.ClientSession, query: str) -> None:
+    assert (await _ask(http, "GET", f"references?{query}"))[0] == 422
+
+
+async def test_of_some_filenames_those_that_are_referred_to_are_named(http: aiohttp.ClientSession) -> None:
+    asked = {"filenames": ["rescue.iso", "not-here", "install.iso"]}
+    status, answer = await _ask(http, "POST", "references", asked)
+    assert (status, answer["data"]) == (200, ["install.iso", "not-here"])
 
 
 async def test_removed_files_are_listed_restored_and_let_go(http: aiohttp.ClientSession, files: MemoryFiles) -> None:

@@ -45,6 +45,11 @@ class SetReferences:
         for start in range(0, len(ordered), self.batch):
             yield ordered[start : start + self.batch]
 
+    async def page(self, after: str, limit: int) -> list[str]:
+        """Some of them."""
+        names = [name async for batch in self.references() for name in batch]
+        return [name for name in names if walk_key(name) > walk_key(after)][:limit]
+
     async def named(self, filenames: Collection[str]) -> set[str]:
         """By reading them all."""
         return await named_by(self.references(), filenames, "/store")

@@ -37,7 +37,7 @@ def test_every_row_is_described(route: Route) -> None:
     assert operation.get("x-permission") == route.permission
     parameters = {(p["in"], p["name"]) for p in operation.get("parameters", [])}
     assert parameters == {("path", part) for part in re.findall(r"\{(\w+)\}", route.path)} | {
-        ("query", switch) for switch in route.switches
+        ("query", parameter) for parameter in route.parameters
     }
     assert ("requestBody" in operation) == (route.body is not None)
 
