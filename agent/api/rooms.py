@@ -19,6 +19,7 @@ from agent.heads.identity import Identity
 from agent.heads.joining import Joining
 from agent.heads.members import Members
 from agent.heads.parting import Parting
+from agent.heads.rotation import Rotation
 from agent.heads.tokens import TokenMaker
 from agent.loops import Loops
 from agent.model import Kind
@@ -53,6 +54,8 @@ class Rooms:
     """Takes this head into another cluster."""
     parting: Parting
     """Hears of heads that leave."""
+    rotation: Rotation
+    """The exchange of the cluster's CA."""
     engine: StoreEngine
     """The engine behind the records."""
     store_age: Callable[[], float | None]

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from agent.api import database, files, heads, health, heartbeat, join, objects, openapi, peers, roster, services, tokens
+from agent.api import (
+    authority,
+    database,
+    files,
+    heads,
+    health,
+    heartbeat,
+    join,
+    objects,
+    openapi,
+    peers,
+    roster,
+    services,
+    tokens,
+)
 from agent.api.call import Access, Route
 from agent.files.objects import BOOTCONFIGS, IMAGES, REPOS
 from agent.heads.introduction import JoinRequest
@@ -172,6 +186,16 @@ ROUTES: tuple[Route, ...] = (
     ),
     # Between heads
     Route("GET", "/head/heartbeat", heartbeat.heartbeat, Access.KNOWN_HEAD, "A WebSocket over which a head beats"),
+    Route("GET", "/head/ca", authority.read_ca, Access.KNOWN_HEAD, "Which CAs this head and its engine believe"),
+    Route(
+        "POST",
+        "/head/ca",
+        authority.do_step,
+        Access.KNOWN_HEAD,
+        "Do a step of the exchange of the cluster's CA, which another head drives",
+        body=authority.StepRequest,
+    ),
+    Route("POST", "/heads/ca/rotate", authority.rotate, Access.ROOT, "Exchange the cluster's CA on all heads"),
     Route("GET", "/head/roster", roster.roster, Access.KNOWN_HEAD, "This head's list of heads, to merge"),
     # Access
     Route("GET", "/head/peerurl", peers.peer_url, Access.PUBLIC, "What a head must know before it joins"),

@@ -12,6 +12,7 @@ from agent.adapters.addresses import own_addresses
 from agent.adapters.clock import SystemClock
 from agent.adapters.filestore.directory import DirectoryStore
 from agent.adapters.identity.checks import PeerCertificate
+from agent.adapters.identity.exchange import CaFiles, ca_names
 from agent.adapters.identity.files import IdentityFiles, Place
 from agent.adapters.identity.ssh_keys import key_file
 from agent.adapters.identity.tls import ServerTls
@@ -44,6 +45,7 @@ from agent.heads.directory import HeadDirectory
 from agent.heads.gossip import Gossip
 from agent.heads.heartbeat import Heartbeat
 from agent.heads.registry import HeadRegistry
+from agent.heads.rotation import Rotation
 from agent.lifecycle import watchdog
 from agent.loops import Loops, periodic
 from agent.ports import Dependency
@@ -107,6 +109,14 @@ async def build(live: Live, stack: AsyncExitStack, background: Background) -> Ag
     backups = Backups(store, state / "backups", live, clock, registry.load)
     embedded = EmbeddedEngine(config.head.uid, lambda: registry.members.cluster)
     moves = moving(live, store, registry, heads, peers, embedded, embedded, certificate, backups, here, clock)
+    rotation = Rotation(
+        CaFiles(state, lambda: registry.members.cluster, clock, lambda: certificate.keeper().check()),
+        peers,
+        lambda: registry.members,
+        embedded.believed,
+        ca_names,
+        clock,
+    )
     rooms = Rooms(
         live=live,
         loops=loops,
@@ -123,6 +133,7 @@ async def build(live: Live, stack: AsyncExitStack, background: Background) -> Ag
         admission=moves.admission,
         joining=moves.joining,
         parting=moves.parting,
+        rotation=rotation,
         engine=store,
         store_age=lambda: store.age,
         peers=peers,

@@ -52,11 +52,11 @@ class Rotation:
         authority: Authority,
         peers: Peers,
         members: Callable[[], Members],
-        believed_by_engine: Callable[[], Awaitable[tuple[str, ...] | None]],
+        believed_by_engine: Callable[[], Awaitable[str | None]],
         names: Callable[[str], tuple[str, ...]],
         clock: Clock,
     ) -> None:
-        """`believed_by_engine`: the CAs that this head's engine runs with; `names`: the CAs in a PEM text, by hash."""
+        """`believed_by_engine`: the CAs, PEM, that this head's engine runs with; `names`: those of a PEM text, by hash."""
         self._authority = authority
         self._peers = peers
         self._members = members
@@ -69,9 +69,10 @@ class Rotation:
         """Where this head stands; raises Unavailable."""
         own = await self._authority.state()
         heads = self._members().heads
+        engine = await self._believed_by_engine()
         return msgspec.structs.replace(
             own,
-            engine=await self._believed_by_engine(),
+            engine=self._names(engine) if engine is not None else None,
             records={uid: self._names(head.ca_pem or "") for uid, head in heads.items()},
         )
 

@@ -81,6 +81,10 @@ class LocalEngine(Protocol):
         """
         ...
 
+    async def believed(self) -> str | None:
+        """The CAs, PEM, that the engine's process on this head was started with; None where none runs for the heads."""
+        ...
+
     async def rescue(self) -> None:
         """After the quorum is gone for good: go on as the one member, with the newest records that this head has."""
         ...

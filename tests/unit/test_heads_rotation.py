@@ -75,8 +75,8 @@ class Cluster(Peers):
         self.dies_after: int | None = None
 
     def _rotation(self, uid: str) -> Rotation:
-        async def engine() -> tuple[str, ...]:
-            return self.authorities[uid].believed
+        async def engine() -> str:
+            return " ".join(self.authorities[uid].believed)
 
         return Rotation(
             self.authorities[uid], self, lambda: self.members(uid), engine, lambda pem: tuple(pem.split()), StillClock()

@@ -60,6 +60,10 @@ class EmbeddedEngine(ClusterEngine, LocalEngine):
         raise Conflict("cannot begin another database: this head has its own", code="engine")
 
     @override
+    async def believed(self) -> None:
+        """It talks to nobody."""
+
+    @override
     async def rescue(self) -> None:
         """Raises Conflict: there is no quorum to lose."""
         raise Conflict("cannot recover: this head's database needs no other head", code="engine")

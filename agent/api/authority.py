@@ -1,0 +1,33 @@
+"""The cluster's CA: which this head believes, and its exchange for a new one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from agent.api.call import Answer, Call
+from agent.ports import CaPair, Step
+
+
+class StepRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of POST /head/ca; `ca` goes with the step `trust`, and is secret."""
+
+    step: Step
+    ca: Annotated[str | None, Meta(description="The new CA's private key and certificate, PEM")] = None
+
+
+async def read_ca(call: Call) -> Answer:
+    """GET /head/ca: which CAs this head believes, its engine included, and what it knows of the other heads'."""
+    return Answer(await call.rooms.rotation.state())
+
+
+async def do_step(call: Call) -> Answer:
+    """POST /head/ca: one step of an exchange that another head drives."""
+    request = await call.body_as(StepRequest)
+    return Answer(await call.rooms.rotation.do(request.step, CaPair(request.ca) if request.ca else None))
+
+
+async def rotate(call: Call) -> Answer:
+    """POST /heads/ca/rotate: exchange the cluster's CA on all heads."""
+    return Answer(await call.rooms.rotation.rotate())
