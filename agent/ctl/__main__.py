@@ -75,7 +75,11 @@ def _cluster(commands: Commands[argparse.ArgumentParser]) -> None:
     join = _command(commands, "join", "join:join", "Have this head join a cluster (root only); see token --join")
     join.add_argument("url", metavar="URL", help="where a head of the cluster answers, as https://10.0.0.1:52390")
     token = join.add_mutually_exclusive_group(required=True)
-    token.add_argument("--token", metavar="TOKEN", help="a token of the cluster (other users can see it: see below)")
+    token.add_argument(
+        "--token",
+        metavar="TOKEN",
+        help="a token of the cluster; every user of this head can see it in the process list",
+    )
     token.add_argument("--token-file", metavar="FILE", help="a file with the token, - for standard input")
     join.add_argument("--ca-sha256", required=True, metavar="HASH", help="the SHA-256 of the cluster's CA")
     join.add_argument(
@@ -113,8 +117,9 @@ def _token(commands: Commands[argparse.ArgumentParser]) -> None:
         commands, "token", "tokens:make", "Make a token for the API, printed on standard output (root only)"
     )
     token.add_argument("--lifespan", metavar="TIME", help="how long it is valid, such as 30min, 12h or 7d")
-    token.add_argument("--permissions", metavar="A,B", help="for example HeadsRead,ImagesWrite")
-    token.add_argument(
+    what = token.add_mutually_exclusive_group(required=True)
+    what.add_argument("--permissions", metavar="A,B", help="for example HeadsRead,ImagesWrite")
+    what.add_argument(
         "--join", action="store_true", help="print the whole command that has another head join, with a token for 1h"
     )
     token.add_argument("--subject", metavar="NAME", help="whom it is for; stands in the audit lines (default: root)")

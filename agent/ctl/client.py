@@ -38,14 +38,25 @@ class Reply:
     envelope: dict[str, Any]
 
 
-def ask(path: Path, method: str, route: str, body: Any = None, *, doing: str, timeout: float = 300.0) -> Reply:
-    """Ask the agent behind the socket `path`; raises Failure, in which `doing` completes "cannot ..."."""
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """Whom a command asks: the agent behind a socket or, through it, the agent of another head."""
+
+    socket: Path
+    head: str | None = None
+    """The uid of that other head."""
+
+
+def ask(agent: Agent, method: str, route: str, body: Any = None, *, doing: str, timeout: float = 300.0) -> Reply:
+    """Ask the agent; raises Failure, in which `doing` completes "cannot ..."."""
+    path = agent.socket
+    headers = {"X-Head": agent.head} if agent.head else {}
     connection = http.client.HTTPConnection("localhost")
     connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.sock.settimeout(timeout)
         connection.sock.connect(str(path))
-        connection.request(method, f"/api/v1{route}", None if body is None else json.dumps(body))
+        connection.request(method, f"/api/v1{route}", None if body is None else json.dumps(body), headers)
         response = connection.getresponse()
         status, text = response.status, response.read()
     except PermissionError:

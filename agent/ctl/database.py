@@ -10,7 +10,7 @@ from agent.ctl.show import as_json, bytes_text, table
 
 def backups(arguments: argparse.Namespace) -> Exit:
     """List the backups."""
-    data = ask(arguments.socket, "GET", "/database/backups", doing="list the backups").data
+    data = ask(arguments.agent, "GET", "/database/backups", doing="list the backups").data
     if arguments.json:
         as_json(data)
     else:
@@ -21,7 +21,7 @@ def backups(arguments: argparse.Namespace) -> Exit:
 
 def backup(arguments: argparse.Namespace) -> Exit:
     """Make a backup now."""
-    data = ask(arguments.socket, "POST", "/database/backups", {}, doing="make a backup").data
+    data = ask(arguments.agent, "POST", "/database/backups", {}, doing="make a backup").data
     if arguments.json:
         as_json(data)
     else:
@@ -32,7 +32,7 @@ def backup(arguments: argparse.Namespace) -> Exit:
 def restore(arguments: argparse.Namespace) -> Exit:
     """Put a backup in the database's place."""
     body = {"name": arguments.name}
-    data = ask(arguments.socket, "POST", "/database/restore", body, doing=f"restore {arguments.name}").data
+    data = ask(arguments.agent, "POST", "/database/restore", body, doing=f"restore {arguments.name}").data
     if arguments.json:
         as_json(data)
     else:

@@ -10,7 +10,7 @@ from agent.ctl.show import as_json, bytes_text, table
 
 def unused(arguments: argparse.Namespace) -> Exit:
     """List the files that nothing refers to."""
-    data = ask(arguments.socket, "GET", "/head/files/unused", doing="list the unused files").data
+    data = ask(arguments.agent, "GET", "/head/files/unused", doing="list the unused files").data
     if arguments.json:
         as_json(data)
     else:
@@ -21,7 +21,7 @@ def unused(arguments: argparse.Namespace) -> Exit:
 
 def trash(arguments: argparse.Namespace) -> Exit:
     """List the removed files that can be restored."""
-    data = ask(arguments.socket, "GET", "/head/files/trash", doing="list the trash").data
+    data = ask(arguments.agent, "GET", "/head/files/trash", doing="list the trash").data
     if arguments.json:
         as_json(data)
     else:
@@ -33,7 +33,7 @@ def trash(arguments: argparse.Namespace) -> Exit:
 def restore(arguments: argparse.Namespace) -> Exit:
     """Bring removed files back; degraded when some could not be."""
     body = {"filenames": arguments.filename}
-    reply = ask(arguments.socket, "POST", "/head/files/restore", body, doing="restore the files")
+    reply = ask(arguments.agent, "POST", "/head/files/restore", body, doing="restore the files")
     if arguments.json:
         as_json(reply.envelope)
     else:

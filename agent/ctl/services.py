@@ -10,7 +10,7 @@ from agent.ctl.show import as_json, table
 
 def listing(arguments: argparse.Namespace) -> Exit:
     """List the services; degraded when one is enabled and down."""
-    services = ask(arguments.socket, "GET", "/head/services", doing="list the services").data
+    services = ask(arguments.agent, "GET", "/head/services", doing="list the services").data
     if arguments.json:
         as_json(services)
     else:

@@ -3,20 +3,57 @@
 from __future__ import annotations
 
 import argparse
+import base64
+import hashlib
+import re
 
-from agent.ctl.client import Exit, ask
+from agent.ctl.client import Exit, Failure, ask
 from agent.ctl.show import as_json
+
+_JOIN = {"lifespan": "1h", "permissions": ["HeadsWrite"], "subject": "join"}
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", re.DOTALL)
 
 
 def make(arguments: argparse.Namespace) -> Exit:
     """Make a token and print it, and nothing else, so that it can be captured."""
+    if arguments.join:
+        return _invite(arguments)
+    if not arguments.lifespan:
+        raise Failure("cannot make a token: say with --lifespan how long it is to be valid", Exit.USAGE)
     permissions = [name for name in arguments.permissions.replace(",", " ").split() if name]
     body = {"lifespan": arguments.lifespan, "permissions": permissions}
     if arguments.subject:
         body["subject"] = arguments.subject
-    data = ask(arguments.socket, "POST", "/head/token", body, doing="make a token").data
+    data = ask(arguments.agent, "POST", "/head/token", body, doing="make a token").data
     if arguments.json:
         as_json(data)
     else:
         print(data["token"])
     return Exit.OK
+
+
+def _invite(arguments: argparse.Namespace) -> Exit:
+    """Print the command that has another head join this one's cluster."""
+    doing = "make the command that has a head join"
+    own = next(iter(ask(arguments.agent, "GET", "/head/self", doing=doing).data.values()))
+    if not own["url"]:
+        raise Failure(f"cannot {doing}: others cannot reach this head: see [api] listen and url in its configuration")
+    ca_pem = ask(arguments.agent, "GET", "/head/peerurl", doing=doing).data["ca_pem"]
+    body = {**_JOIN, **({"lifespan": arguments.lifespan} if arguments.lifespan else {})}
+    made = ask(arguments.agent, "POST", "/head/token", body, doing=doing).data
+    invitation = {"url": own["url"], "token": made["token"], "ca_sha256": _sha256(ca_pem), "expires": made["expires"]}
+    if arguments.json:
+        as_json(invitation)
+    else:
+        # Not as an argument, which every user could read: echo is the shell's own and no process.
+        join = f"cw-headctl join {invitation['url']} --ca-sha256 {invitation['ca_sha256']} --token-file -"
+        print(f"echo {invitation['token']} | {join}")
+    return Exit.OK
+
+
+def _sha256(ca_pem: str) -> str:
+    """SHA-256, in hex, of the first certificate's DER: the CA that issues."""
+    found = _CERTIFICATE.search(ca_pem)
+    if found is None:
+        raise Failure("cannot tell the hash of the CA: this head shows none")
+    return hashlib.sha256(base64.b64decode(found.group(1))).hexdigest()
