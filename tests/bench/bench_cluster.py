@@ -36,7 +36,7 @@ OF_TWO: tuple[Case, ...] = (cases.killed_for_good,)
 
 def main() -> None:
     """Print a table for each engine."""
-    for engine in ("sqlite", "etcd"):
+    for engine in os.environ.get("ENGINES", "sqlite etcd").split():
         with Heads() as heads:
             _run(heads, engine, 3, (*ANY_ENGINE, *(ON_ETCD if engine == "etcd" else ())))
             _run(heads, engine, 2, OF_TWO)
