@@ -63,3 +63,26 @@ async def test_a_removed_head_stays_out_until_it_joins_again(tmp_path: Path) -> 
         assert (status, answer["data"]["already"]) == (200, False), shown(answer)
         assert (await first.heads())[second.uid]["generation"] == 2
         assert set(await second.heads()) == {first.uid, second.uid}
+
+
+async def test_an_operator_joins_and_leaves_with_what_the_commands_print(tmp_path: Path) -> None:
+    with head(tmp_path, 1).running() as first, head(tmp_path, 2).running() as second:
+        made = first.ctl("token", "--join").stdout
+        echo, _, join = made.partition(" | ")
+        command, token = join.split()[1:], echo.removeprefix("echo ")
+
+        joined = second.ctl(*command, stdin=token)
+
+        assert (joined.returncode, joined.stderr) == (0, "")
+        assert joined.stdout.splitlines()[-1].endswith("now.")
+        assert "already" in second.ctl(*command, stdin=token).stdout
+        await eventually(first.heads, lambda heads: all(h["state"] == "up" for h in heads.values()))
+        listed = second.ctl("heads", "ls")
+        assert listed.returncode == 0, listed.stdout
+        assert [line.split()[:2] for line in listed.stdout.splitlines()[1:]] == [[first.uid, "up"], [second.uid, "up"]]
+        assert second.ctl("leave").returncode == 2  # nobody is there to ask
+        left = first.ctl("--head", second.uid, "leave", "--yes")
+        assert (left.returncode, left.stderr) == (0, ""), left.stdout
+        assert "is alone in a new cluster" in left.stdout
+        assert set(await first.heads()) == {first.uid}
+        assert set(await second.heads()) == {second.uid}

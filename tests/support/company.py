@@ -85,10 +85,10 @@ class HeadDaemon:
         """Join the cluster of another head."""
         return await self.ask("POST", "/head/join", await other.invitation())
 
-    def ctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def ctl(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """cw-headctl on this head."""
         command = [sys.executable, "-m", "agent.ctl", "--socket", str(self.directory / "sock"), *arguments]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(command, cwd=ROOT, input=stdin, capture_output=True, text=True, timeout=60, check=False)
 
     def files(self) -> dict[str, bytes]:
         """What says who it is: the files of its state directory, the database and its companions left out."""
