@@ -13,16 +13,25 @@ from agent.adapters.etcd.choice import ETCD, Choice, sync
 
 PREFIX = "etcd-"
 """How the names of data directories begin; those put aside have `.before-` in them."""
+_ASIDE = ".before-"
 _COMPANIONS = ("", "-wal", "-shm", "-journal", ".restored")
 
 
+def copy_name(choice: Choice) -> str:
+    """The file that keeps the records of an etcd for a start without its quorum."""
+    return f"copy-{choice.cluster}.db"
+
+
 def put_aside(state: Path, database: Path, choice: Choice) -> list[Path]:
-    """Put aside each data directory, and the database file, that the choice does not name; returns their new names."""
+    """Put aside each data directory, copy and database file that the choice does not name; returns their new names."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     moved = []
     for path in sorted(state.glob(f"{PREFIX}*")):
-        if path.is_dir() and path.name != choice.directory and ".before-" not in path.name:
-            moved.append(path.rename(f"{path}.before-{stamp}"))
+        if path.is_dir() and path.name != choice.directory and _ASIDE not in path.name:
+            moved.append(path.rename(f"{path}{_ASIDE}{stamp}"))
+    for path in sorted(state.glob("copy-*.db")):
+        if path.name != copy_name(choice):
+            moved.append(path.rename(f"{path}{_ASIDE}{stamp}"))
     if choice.engine == ETCD and (os.path.lexists(database) or os.path.lexists(f"{database}.restored")):
         aside = database.with_name(f"{database.name}.before-etcd-{stamp}")
         for suffix in _COMPANIONS:

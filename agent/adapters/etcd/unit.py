@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from agent.adapters.etcd.choice import put
-from agent.adapters.etcd.settings import Member
 from agent.errors import Denied, Failed, NotFound, TimedOut, Unavailable
 from agent.hostfiles import ENGINE_UNIT
 from agent.ports import UnitManager, Verb
@@ -27,8 +26,10 @@ class EtcdUnit:
     Files are written only while it is stopped, so what lies on the disk is what the running one was started with.
     """
 
-    def __init__(self, member: Member, units: UnitManager, binary: Path) -> None:
-        self._member = member
+    def __init__(self, settings: Path, authorities: Path, units: UnitManager, binary: Path) -> None:
+        """`settings`, `authorities`: its configuration and the CAs that it believes; see `Member`."""
+        self._settings = settings
+        self._authorities = authorities
         self._units = units
         self._binary = binary
 
@@ -46,24 +47,29 @@ class EtcdUnit:
 
     async def stop(self) -> None:
         """Stop it, and take away the configuration, without which nothing starts it. Raises Unavailable."""
-        if await _blocking(self._member.settings.exists):
+        if await _blocking(self._settings.exists):
             await self._job(Verb.STOP, STOPPING)
-            await _blocking(lambda: self._member.settings.unlink(missing_ok=True))
+            await _blocking(lambda: self._settings.unlink(missing_ok=True))
 
     async def runs_from(self, settings: str, authorities: str) -> bool:
         """Whether that is what it was started with."""
-        return await _blocking(lambda: (_text(self._member.settings), _text(self._member.authorities))) == (
+        return await _blocking(lambda: (_text(self._settings), _text(self._authorities))) == (
             settings,
             authorities,
         )
 
+    async def believe(self, authorities: str) -> None:
+        """Stop it, if it runs, and keep these CAs for this head's own connections to other heads' members."""
+        await self.stop()
+        await _blocking(lambda: put(self._authorities, authorities.encode()))
+
     async def believed(self) -> str | None:
         """The CAs (PEM) that the running etcd believes; None where there is none."""
-        return await _blocking(lambda: _text(self._member.authorities) if self._member.settings.exists() else None)
+        return await _blocking(lambda: _text(self._authorities) if self._settings.exists() else None)
 
     def _write(self, settings: str, authorities: str) -> None:
-        put(self._member.authorities, authorities.encode())
-        put(self._member.settings, settings.encode())
+        put(self._authorities, authorities.encode())
+        put(self._settings, settings.encode())
 
     def _need_binary(self) -> None:
         if not os.access(self._binary, os.X_OK):

@@ -1,0 +1,262 @@
+"""The engine of this head: which one it is, from one to another while the agent runs, and the unit that it needs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
+
+import msgspec
+import structlog
+
+from agent.adapters.etcd.authorities import Authorities
+from agent.adapters.etcd.choice import ETCD, SQLITE, Choice, contradiction, read, should_found, write
+from agent.adapters.etcd.client import TlsProvider
+from agent.adapters.etcd.founding import Founder
+from agent.adapters.etcd.keeping import Keeper
+from agent.adapters.etcd.members import VOTERS, has_quorum
+from agent.adapters.etcd.opening import Opened, Opener
+from agent.adapters.etcd.tls import Tls
+from agent.adapters.etcd.transfer import blocking, newer, write_archive
+from agent.adapters.store import CurrentStore
+from agent.config import Config, ConfigError
+from agent.errors import AgentError, Conflict
+from agent.heads.identity import Identity
+from agent.heads.members import Members
+from agent.model import Kind, Record
+from agent.ports import Attachment, Clock, EngineMember, UnitManager
+
+log = structlog.get_logger()
+
+
+class HeadEngine:
+    """`LocalEngine` and `ClusterEngine` of this head, for as long as the agent runs; `store` is read from by everybody.
+
+    One change at a time. The replacement of `engine.json` is the moment of each: what was begun before it is undone by
+    the next start, what was left to do after it is done.
+    """
+
+    def __init__(self, founder: Founder, opener: Opener, choice: Choice, opened: Opened) -> None:
+        self.store = CurrentStore(opened.store)
+        self._founder = founder
+        self._opener = opener
+        self._keeper = Keeper(founder, self.store)
+        self._config = founder.config
+        self._state = founder.config.state.directory
+        self._choice = choice
+        self._opened = opened
+        self._turn = asyncio.Lock()
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(
+        cls,
+        config: Config,
+        units: UnitManager,
+        clock: Clock,
+        addresses: Callable[[], Sequence[str]],
+        identity: Callable[[], Identity],
+        members: Callable[[], Members],
+    ) -> AsyncIterator[HeadEngine]:
+        """The engine in force, its store open; it waits for no quorum.
+
+        `addresses`: this head's own, the best first. `identity` and `members` raise Unavailable while not known.
+        Raises ConfigError when configuration and engine cannot go together, Unavailable when that cannot be told.
+        """
+        state = config.state.directory
+        choice = await blocking(lambda: read(state))
+        if why := contradiction(config, choice):
+            raise ConfigError(why)
+        async with asyncio.TaskGroup() as group:
+            opener = Opener(group, config, clock, _tls(config), lambda: members().cluster)
+            founder = Founder(config, units, opener, clock, addresses, Authorities(identity, members))
+            engine = cls(founder, opener, choice, await opener.open(choice))
+            try:
+                yield engine
+            finally:
+                await engine._opened.close()
+
+    # --- ClusterEngine ---
+
+    @property
+    def kind(self) -> str:
+        """`sqlite` or `etcd`."""
+        return self._opened.membership.kind
+
+    async def members(self) -> Sequence[EngineMember]:
+        """The members there are, by uid."""
+        return await self._opened.membership.members()
+
+    async def objection(self, uid: str) -> str | None:
+        """Why the engine cannot do without that head's member now, or None."""
+        return await self._opened.membership.objection(uid)
+
+    async def invite(self, uid: str, peer_url: str) -> Attachment:
+        """Make room for the engine of a head that joins."""
+        return await self._opened.membership.invite(uid, peer_url)
+
+    async def promote(self, uid: str) -> bool:
+        """Give a learner that has caught up its vote."""
+        return await self._opened.membership.promote(uid)
+
+    async def dismiss(self, uid: str) -> None:
+        """Take the member of a head that is gone, or goes, out."""
+        await self._opened.membership.dismiss(uid)
+
+    # --- LocalEngine ---
+
+    async def attach(self, attachment: Attachment) -> None:
+        """Become a member of the cluster's etcd; a member already is left as it is."""
+        async with self._turn:
+            if attachment.engine == SQLITE:
+                if self._choice.engine != SQLITE:
+                    await self._found(SQLITE, None)
+                return
+            await self._attach(attachment)
+
+    async def found(self, kind: str, records: Sequence[Record] | None = None) -> None:
+        """Begin an engine of that kind with these records, or with all that there are."""
+        async with self._turn:
+            await self._found(kind, records)
+
+    async def rescue(self) -> None:
+        """Go on as the one member of a new etcd, with the newest records that this head has.
+
+        Begun, it is ended: by the next start, when the agent is killed in the middle.
+        """
+        async with self._turn:
+            if self._choice.engine != ETCD:
+                raise Conflict("cannot recover: this head's records are not in etcd", code="not-etcd")
+            if self._config.etcd.endpoints:
+                raise Conflict(
+                    "cannot recover: the etcd is the site's own ([etcd] endpoints): recover it as its own manual says",
+                    code="adopted",
+                )
+            await self._choose(msgspec.structs.replace(self._choice, rescuing=True))
+            await self._rescue()
+
+    # --- The loop ---
+
+    async def reconcile(self) -> None:
+        """A loop's work: have everything be as the choice says. Raises Unavailable with what stands in the way."""
+        if self._turn.locked():
+            return  # a change is under way, and tells of itself
+        async with self._turn:
+            if self._choice.rescuing:
+                await self._rescue()
+            elif should_found(self._config, self._choice) and await self._is_alone():
+                await self._found(ETCD, None)
+            await self._keeper.follow(self._choice, self._opened)
+            await self._remember()
+            await self._stand_in()
+
+    async def believed(self) -> str | None:
+        """The CAs (PEM) that this head's running etcd believes; None where it runs none."""
+        return await self._founder.unit().believed() if self._choice.directory else None
+
+    async def _found(self, kind: str, records: Sequence[Record] | None) -> None:
+        source = self._state / "moving.db"
+        async with self.store.still():
+            try:
+                await write_archive(source, self.store, records)
+                if kind == self._choice.engine == SQLITE:
+                    await self.store.restore(source)
+                elif kind == SQLITE:
+                    await self._take(*await self._founder.embed(source))
+                else:
+                    await self._take(*await self._founder.begin(source))
+            except AgentError:
+                await self._undo()
+                raise
+            finally:
+                await blocking(lambda: source.unlink(missing_ok=True))
+        log.warning("Database begun", engine=kind, cluster=self._choice.cluster or None)
+
+    async def _attach(self, attachment: Attachment) -> None:
+        there = self._choice.engine == ETCD and self._choice.cluster == attachment.cluster
+        if there and (self._choice.directory or not attachment.details.get("member")):
+            return
+        async with self.store.still():
+            try:
+                await self._take(*await self._founder.come_in(attachment))
+            except AgentError:
+                await self._undo()
+                raise
+        log.warning("Database joined", cluster=attachment.cluster, member=bool(self._choice.directory))
+
+    async def _rescue(self) -> None:
+        rescued, own, copy = (self._state / f"{name}.db" for name in ("rescued", "rescued-own", "rescued-copy"))
+        async with self.store.still():
+            if not await blocking(rescued.exists):
+                await write_archive(copy, self.store, None)
+                salvaged = bool(self._choice.directory) and await self._founder.salvage(self._choice, own)
+                newest = await newer(own, copy) if salvaged else copy
+                await blocking(lambda: newest.rename(rescued))
+            await self._take(*await self._founder.begin(rescued))
+            for left in (rescued, own, copy):
+                await blocking(partial(left.unlink, missing_ok=True))
+        log.warning("Database rescued: this head is its only member", cluster=self._choice.cluster)
+
+    async def _take(self, choice: Choice, opened: Opened) -> None:
+        """Put another engine in force."""
+        try:
+            await self._choose(choice)
+        except BaseException:
+            await opened.close()
+            raise
+        former, self._opened = self._opened, opened
+        self.store.switch(opened.store)
+        await former.close()
+        await self._settle()
+
+    async def _choose(self, choice: Choice) -> None:
+        await blocking(lambda: write(self._state, choice))
+        self._choice = choice
+
+    async def _undo(self) -> None:
+        """Go back to what is in force, as far as that can be done at once; the loop does the rest."""
+        await self._settle()
+
+    async def _settle(self) -> None:
+        with contextlib.suppress(AgentError):
+            await self._keeper.follow(self._choice, self._opened)
+
+    async def _remember(self) -> None:
+        """Keep where the members are now, this head's own first: the next start asks there."""
+        client, choice = self._opened.client, self._choice
+        if client is None or self._config.etcd.endpoints:
+            return
+        own = (self._founder.member(choice.directory).client_url,) if choice.directory else ()
+        known = msgspec.structs.replace(choice, endpoints=tuple(dict.fromkeys((*own, *client.endpoints.all))))
+        if set(known.endpoints) != set(choice.endpoints):
+            await self._choose(known)
+        if own and own[0] not in client.endpoints.all:  # this head's address has changed
+            await self._take(known, await self._opener.open(known))
+
+    async def _stand_in(self) -> None:
+        """Become a member where one has left and this head has none yet; another head may be faster."""
+        if self._choice.engine != ETCD or self._choice.directory or self._config.etcd.endpoints:
+            return
+        members = await self.members()
+        voters = [member for member in members if member.voter]
+        if len(voters) == len(members) < VOTERS and has_quorum(members):
+            uid = self._config.head.uid
+            try:
+                await self._attach(await self.invite(uid, self._founder.member("").peer_url))
+            except Conflict as err:
+                log.info("Database has no room for this head's member now", reason=err.reason)
+
+    async def _is_alone(self) -> bool:
+        heads = await self.store.records(Kind.HEAD)
+        return {head.uid for head in heads} <= {self._config.head.uid}
+
+
+def _tls(config: Config) -> TlsProvider:
+    """How to talk to etcd: as a head, or as the configuration says of the site's own."""
+    state, etcd = config.state.directory, config.etcd
+    if not etcd.endpoints:
+        return Tls(state / "etcd-ca.pem", state / "head.pem")
+    if etcd.ca is None:
+        return lambda: None
+    return Tls(etcd.ca, etcd.certificate)

@@ -1,0 +1,100 @@
+"""Keeping the engine in force as it must be: its unit runs from the right files, what is not in force is put aside."""
+
+from __future__ import annotations
+
+import contextlib
+
+import structlog
+
+from agent.adapters.etcd.choice import Choice
+from agent.adapters.etcd.cluster import Cluster
+from agent.adapters.etcd.founding import Founder
+from agent.adapters.etcd.leftovers import put_aside
+from agent.adapters.etcd.members import objection
+from agent.adapters.etcd.membership import EtcdMembership
+from agent.adapters.etcd.opening import Opened
+from agent.adapters.etcd.settings import Member, render
+from agent.adapters.etcd.transfer import blocking
+from agent.adapters.sqlite.store import SqliteStore
+from agent.errors import AgentError, Conflict, Unavailable
+from agent.ports import Store
+from agent.records.locks import Locks
+
+log = structlog.get_logger()
+
+READY = 15.0
+"""Seconds that a pass waits for a member to be ready; without a quorum it is not, and goes on trying by itself."""
+
+
+class Keeper:
+    """Follows the choice. Every pass does what is left to do, whatever the pass before came to."""
+
+    def __init__(self, founder: Founder, store: Store) -> None:
+        self._founder = founder
+        self._config = founder.config
+        # Whoever is down while it restarts its member loses its turn by not moving, as any lock does.
+        self._locks = Locks(store, founder.config.head.uid, founder.clock, lambda _head: False)
+
+    async def follow(self, choice: Choice, opened: Opened) -> None:
+        """Have everything be as the choice says. Raises Unavailable with what stands in the way."""
+        if choice.directory:
+            await self._keep_running(self._founder.member(choice.directory), choice, opened)
+        else:
+            await self._founder.unit().stop()
+        moved = await blocking(lambda: put_aside(self._config.state.directory, self._config.database.path, choice))
+        if moved:
+            log.warning("Database put aside that is not in force", files=[path.name for path in moved])
+        if isinstance(opened.store, SqliteStore):
+            await opened.store.reopen_if_needed()
+
+    async def _keep_running(self, member: Member, choice: Choice, opened: Opened) -> None:
+        unit = self._founder.unit()
+        settings, authorities = render(member, choice.token, choice.peers), await self._authorities()
+        answers = await self._answers(member, opened)
+        if await unit.runs_from(settings, authorities):
+            if not answers:
+                await unit.run(settings, authorities, timeout=READY)
+        elif not answers:
+            await self._move(member, opened)
+            await unit.run(settings, authorities, timeout=READY)
+        else:
+            await self._move(member, opened)
+            await self._restart(member, settings, authorities, opened)
+
+    async def _authorities(self) -> str:
+        """The CAs to believe; while the heads are not known, those that were believed before."""
+        try:
+            return self._founder.authorities.all()
+        except Unavailable:
+            return await self._founder.unit().believed() or self._founder.authorities.own()
+
+    async def _restart(self, member: Member, settings: str, authorities: str, opened: Opened) -> None:
+        """Restart a member that runs: one at a time in the cluster, and only while the others can do without it."""
+        members = await opened.membership.members()
+        if len(members) == 1:
+            await self._founder.unit().run(settings, authorities, timeout=READY)
+            return
+        work = "restart this head's database member"
+        try:
+            async with self._locks.holding("database-member", work):
+                if reason := objection(await opened.membership.members(), member.uid):
+                    raise Unavailable(f"cannot {work} for its changed configuration: {reason}")
+                await self._founder.unit().run(settings, authorities, timeout=READY)
+        except Conflict as err:
+            raise Unavailable(err.reason, code=err.code) from err
+        log.info("Database member restarted for its changed configuration")
+
+    async def _move(self, member: Member, opened: Opened) -> None:
+        """Tell the others where this member will be, in case that its address has changed; without them it waits."""
+        if isinstance(opened.membership, EtcdMembership):
+            with contextlib.suppress(AgentError):
+                await opened.membership.move(member.uid, member.peer_url)
+
+    async def _answers(self, member: Member, opened: Opened) -> bool:
+        """Whether this head's member answers at all, be it without a quorum."""
+        assert opened.client is not None  # it has a member: so it is etcd
+        try:
+            await Cluster(opened.client).status(member.client_url)
+        except AgentError:
+            return False
+        return True

@@ -1,0 +1,95 @@
+"""Engines that are open: each held by a task of its own, as it may be closed by another than the one that opened it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+from agent.adapters.etcd.adopted import AdoptedMembership
+from agent.adapters.etcd.choice import ETCD, Choice
+from agent.adapters.etcd.client import EtcdClient, TlsProvider
+from agent.adapters.etcd.leftovers import copy_name
+from agent.adapters.etcd.membership import EtcdMembership
+from agent.adapters.etcd.store import EtcdStore
+from agent.adapters.sqlite.engine import EmbeddedEngine
+from agent.adapters.sqlite.store import SqliteStore
+from agent.adapters.store import Engine
+from agent.config import Config
+from agent.ports import Clock, ClusterEngine
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A store that is open, and its members."""
+
+    store: Engine
+    membership: ClusterEngine
+    client: EtcdClient | None
+    """None for SQLite."""
+    _done: asyncio.Event
+    _task: asyncio.Task[None]
+
+    async def close(self) -> None:
+        """Close it; whoever still asks it is answered Unavailable."""
+        self._done.set()
+        await asyncio.wait([self._task])
+
+
+class Opener:
+    """Opens engines in the tasks of `group`."""
+
+    def __init__(
+        self,
+        group: asyncio.TaskGroup,
+        config: Config,
+        clock: Clock,
+        tls: TlsProvider,
+        cluster: Callable[[], str],
+    ) -> None:
+        """`cluster` gives the id of the cluster of heads; raises Unavailable."""
+        self._group = group
+        self._cluster = cluster
+        self._config = config
+        self._clock = clock
+        self._tls = tls
+
+    async def open(self, choice: Choice) -> Opened:
+        """Open what is chosen; it does not fail for want of a quorum. Of a cluster that is known a copy is kept."""
+        opening = self._etcd(choice) if choice.engine == ETCD else self._sqlite()
+        ready: asyncio.Future[tuple[Engine, ClusterEngine, EtcdClient | None]] = (
+            asyncio.get_running_loop().create_future()
+        )
+        done = asyncio.Event()
+        task = self._group.create_task(_hold(opening, ready, done))
+        store, membership, client = await ready
+        return Opened(store, membership, client, done, task)
+
+    @asynccontextmanager
+    async def _sqlite(self) -> AsyncIterator[tuple[Engine, ClusterEngine, EtcdClient | None]]:
+        async with SqliteStore.open(self._config.database.path) as store:
+            yield store, EmbeddedEngine(self._config.head.uid, self._cluster), None
+
+    @asynccontextmanager
+    async def _etcd(self, choice: Choice) -> AsyncIterator[tuple[Engine, ClusterEngine, EtcdClient | None]]:
+        config, adopted = self._config, bool(self._config.etcd.endpoints)
+        cluster = int(choice.cluster, 16) if choice.cluster else None
+        copy = config.state.directory / copy_name(choice) if choice.cluster else None
+        client = EtcdClient(config.etcd.endpoints or choice.endpoints, self._tls, self._clock, cluster_id=cluster)
+        try:
+            async with EtcdStore.open(client, config.head.uid, self._clock, copy) as store:
+                yield store, AdoptedMembership(client) if adopted else EtcdMembership(client, self._clock), client
+        finally:
+            await client.close()
+
+
+async def _hold(
+    opening: AbstractAsyncContextManager[tuple[Engine, ClusterEngine, EtcdClient | None]],
+    ready: asyncio.Future[tuple[Engine, ClusterEngine, EtcdClient | None]],
+    done: asyncio.Event,
+) -> None:
+    async with opening as opened:
+        if not ready.cancelled():
+            ready.set_result(opened)
+            await done.wait()
