@@ -40,6 +40,8 @@ class _Leaving(Struct, frozen=True):
     former: str
     cluster: str
     remaining: tuple[str, ...]
+    own: dict[str, Any] | None = None
+    """This head's own record; None for one that was removed before."""
 
 
 def peers_of(self_uid: str, heads: Collection[Record]) -> tuple[str, ...]:
@@ -59,10 +61,16 @@ def cannot_leave(self_uid: str, heads: Collection[Record]) -> Conflict:
     )
 
 
-def alone(records: Sequence[Record], self_uid: str, cluster: dict[str, Any]) -> list[Record]:
-    """What a head keeps that goes on alone: its own record, the objects, and the new cluster's id."""
-    kept = [r for r in records if r.kind in OBJECT_KINDS or (r.kind is Kind.HEAD and r.uid == self_uid)]
-    return [Record(Kind.CLUSTER, CLUSTER, 0, cluster), *kept]
+def alone(records: Sequence[Record], own: Record | None, cluster: dict[str, Any]) -> list[Record]:
+    """What a head keeps that goes on alone: its own record, the objects, and the new cluster's id.
+
+    Its generation grows, so that no late word of its having left counts here.
+    """
+    objects = [record for record in records if record.kind in OBJECT_KINDS]
+    kept = [Record(Kind.CLUSTER, CLUSTER, 0, cluster), *objects]
+    if own is not None:
+        kept.append(Record(own.kind, own.uid, 0, {**own.body, "generation": own.body.get("generation", 1) + 1}))
+    return kept
 
 
 class Membership:
@@ -115,7 +123,8 @@ class Membership:
                 raise cannot_leave(self._self_uid, heads)
             if objection := await self._engine.objection(self._self_uid):
                 raise Conflict(f"cannot leave: {objection}; nothing was changed", code="quorum")
-            return await self._go(_Leaving(str(cluster["id"]), uuid4().hex, peers))
+            own = next((head.body for head in heads if head.uid == self._self_uid), None)
+            return await self._go(_Leaving(str(cluster["id"]), uuid4().hex, peers, own))
 
     async def resume(self) -> None:
         """At a start: end a leave that was cut off. Does not fail; what cannot be done now is told."""
@@ -173,7 +182,8 @@ class Membership:
             await self._credentials().begin(note.cluster)
         with steps.doing("begin with a database of its own"):
             body = {"id": note.cluster, "made": rfc3339(self._clock.now()), "left": note.former}
-            kept = alone(records, self._self_uid, body)
+            own = None if note.own is None else Record(Kind.HEAD, self._self_uid, 0, note.own)
+            kept = alone(records, own, body)
             if self._engine.kind == "sqlite":
                 await reshape(self._store, [record for record in kept if record.kind in SHAPE])
             else:

@@ -18,6 +18,7 @@ from agent.heads.roster import Entry, Listing, Roster, listing, merged, of_listi
 from agent.model import Kind, Record, rfc3339
 from agent.ports import ABSENT, Change, Clock, Delete, Peers, Put, Store
 from agent.records import put, until_settled
+from agent.records.shape import CLUSTER
 
 log = structlog.get_logger()
 
@@ -80,14 +81,23 @@ class Gossip:
         heads, tombstones = await self._store.records(Kind.HEAD), await self._store.records(Kind.TOMBSTONE)
         return listing(self._registry.members.cluster, heads, tombstones)
 
-    async def merge(self, theirs: Roster) -> list[str]:
-        """Take over what is newer in another head's list, and tell of which heads; raises Unavailable, Conflict."""
+    async def merge(self, theirs: Roster, cluster: str) -> list[str]:
+        """Take over what is newer in another head's list, and tell of which heads; raises Unavailable, Conflict.
+
+        Nothing once this head is not in that `cluster` any more: it may leave at any moment.
+        """
 
         async def attempt() -> list[str]:
+            here = await self._store.get(Kind.CLUSTER, CLUSTER)
+            if here is None or here.body["id"] != cluster:
+                return []
             heads, tombstones = await self._store.records(Kind.HEAD), await self._store.records(Kind.TOMBSTONE)
             due = changes(heads, tombstones, self._remembered(theirs, {r.uid for r in (*heads, *tombstones)}))
+            if not due:
+                return []
+            still = Put(Kind.CLUSTER, CLUSTER, here.body, expect=here.revision)
             try:
-                await self._store.commit(*due)
+                await self._store.commit(*due, still)
             except (NotFound, Conflict) as err:
                 raise Stale("somebody else was faster") from err
             return sorted({change.uid for change in due})
@@ -110,7 +120,7 @@ class Gossip:
             raise Conflict(f"head {uid} tells no list: {err}") from err
         if told.cluster != (mine := self._registry.members.cluster):
             log.warning("List of heads is another cluster's", head=uid, cluster=told.cluster[:64], ours=mine)
-        elif learned := await self.merge(of_listing(told)):
+        elif learned := await self.merge(of_listing(told), mine):
             log.info("List of heads merged", source=uid, changed=learned)
         self._merged[uid] = (theirs, self.digest)
 

@@ -139,6 +139,8 @@ class HeadRegistry:
         old, now = self._members, digest(heads, tombstones)
         if old is not None and (old.cluster, old.digest) == (cluster, now):
             return
+        if old is not None and old.cluster != cluster:
+            self._gone_at = 0  # it joined or left: what became of it in another cluster counts no more
         self._revision += 1
         self._members = members = Members(
             cluster, self.self_uid, _typed(heads, Head), _typed(tombstones, Tombstone), self._revision, now
