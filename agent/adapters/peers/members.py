@@ -17,8 +17,12 @@ from agent.config import Live
 from agent.errors import NotFound, Unavailable
 from agent.heads.identity import Identity
 from agent.heads.members import Members
-from agent.model import Head
+from agent.model import Departure, Head
 from agent.ports import Clock, PeerAnswer, Peers
+
+SILENCE = 2.0
+"""Heartbeat intervals without an acknowledgement that end a connection: connecting anew is then sooner than TCP's own
+next try (`tests/simulator` has the figures)."""
 
 
 class _Line:
@@ -103,6 +107,14 @@ class HttpPeers(Peers):
         except Unavailable:
             return True
 
+    def _says_goodbye(self, line: _Line) -> bool:
+        """Whether that head has left by itself: what it still answers, perhaps to having been told to, may be heard."""
+        try:
+            gone = self._members().tombstones.get(line.uid)
+        except Unavailable:
+            return False
+        return gone is not None and gone.departure is Departure.LEFT
+
     def _is_ours(self, line: _Line) -> bool:
         """Whether this head's certificate is still the one that the line shows."""
         try:
@@ -128,7 +140,7 @@ class HttpPeers(Peers):
             trusted = self._is_trusted(line)
             if not trusted or not self._is_ours(line):
                 del self._lines[line.uid]
-                await line.retire(at_once=not trusted)
+                await line.retire(at_once=not trusted and not self._says_goodbye(line))
         members = self._members()
         record = members.heads.get(uid)
         if record is None or uid == members.self_uid:
@@ -139,7 +151,7 @@ class HttpPeers(Peers):
             raise Unavailable(f"head {uid} cannot be reached: {why}", code="unreachable")
         identity = self._identity()
         context = await asyncio.to_thread(member_context, identity, uid, record, self._clock.now)
-        client = session(context, self._live.config.heartbeat.timeout)
+        client = session(context, max(1.0, SILENCE * self._live.config.heartbeat.interval))
         line = self._lines[uid] = _Line(uid, record, identity, client)
         return line
 
