@@ -104,7 +104,7 @@ class Detector:
         if beat.boot != peer.boot:
             self._note_reports(peer)  # what its former run told of others would be lost
         peer.take(beat, now if now >= self._caught_up else self._dozed)
-        if self._troubled or beat.stopping or beat.stopped:
+        if beat.stopping or beat.stopped or (self._troubled and self._is_news(beat, peer)):
             self._hear_of_stops(beat)
             self._judge(now)
 
@@ -115,7 +115,7 @@ class Detector:
             self._notice_gap(now)
         self._ticked = now
         self._follow()
-        if now >= self._due:
+        if now >= self._due and not self._all_well(now):
             self._judge(now)
 
     def next_beat(self, roster: str = "", *, stopping: bool = False) -> Beat:
@@ -197,6 +197,22 @@ class Detector:
         for uid, (boot, age) in beat.stopped.items():
             if (peer := self._peers.get(uid)) is not None:
                 peer.stop_elsewhere(boot, reporter.direct - age)
+
+    def _is_news(self, beat: Beat, reporter: Peer) -> bool:
+        """Whether the beat tells of a peer that is not up that somebody heard it since."""
+        told, moment = beat.heard, reporter.direct
+        return any(
+            peer is reporter or ((age := told.get(peer.uid)) is not None and moment - age > peer.turned)
+            for peer in self._troubled
+        )
+
+    def _all_well(self, now: float) -> bool:
+        """Whether this head itself has heard all peers of late, so that there is nothing to judge."""
+        if self._troubled:
+            return False
+        oldest = min((peer.direct for peer in self._peers.values()), default=now)
+        self._due = max(oldest, self._excused) + self._live.config.heartbeat.suspect
+        return self._due > now
 
     def _look_up(self, peer: Peer, oldest: float) -> None:
         """Find out when it was last heard: by anybody, if this head has not heard it itself since `oldest`."""

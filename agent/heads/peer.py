@@ -9,7 +9,7 @@ from agent.heads.liveness import State
 from agent.heads.verdict import Evidence, Patience
 
 NEVER = float("-inf")
-FLAPS = 3
+FLAPS = 5
 """So many convictions that the head itself disproved ..."""
 FLAPPING = 60.0
 """... within so many timeouts make it a flapping one."""

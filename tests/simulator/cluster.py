@@ -103,7 +103,7 @@ class Cluster:
 
     def come_back(self, uid: str) -> None:
         """From now on it is wrong, once the messages from before are through."""
-        self._absent[uid] = self.world.now + MARGIN
+        self._absent[uid] = min(self._absent.get(uid, 0.0), self.world.now + MARGIN)
 
     def wait_for(self, what: str, uid: str, state: State, observers: Iterable[str]) -> None:
         """Measure how long each of the observers takes to say that of the head."""

@@ -28,6 +28,22 @@ def killed(cluster: Cluster) -> None:
     _restart(cluster, uid)
 
 
+def many_at_once(cluster: Cluster) -> None:
+    """A rack loses its power: as many heads as the rest can do without."""
+    uids = cluster.world.random.sample(cluster.uids, max(1, (len(cluster.uids) - 1) // 2))
+    rest = set(cluster.uids) - set(uids)
+    for uid in uids:
+        cluster.leave(uid)
+        cluster.machines[uid].switch_off()
+        cluster.wait_for("many at once", uid, State.DOWN, rest)
+    cluster.run(LONG)
+    cluster.settle_accounts()
+    for uid in uids:
+        cluster.come_back(uid)
+        cluster.machines[uid].start()
+    cluster.run(LONG)
+
+
 def clean_stop(cluster: Cluster) -> None:
     """An agent stops in order, and starts again."""
     uid = _victim(cluster)
@@ -75,6 +91,8 @@ def wrong_clock(cluster: Cluster) -> None:
 def one_way(cluster: Cluster) -> None:
     """One head no longer reaches one other."""
     sender, receiver = cluster.world.random.sample(cluster.uids, 2)
+    if len(cluster.uids) < 3:
+        return  # nobody else could tell that the other lives
     there, back = cluster.links[sender, receiver], cluster.links[receiver, sender]
     for change in (1, -1):
         there.cut(change, back=False)
@@ -95,16 +113,17 @@ def switch_restart(cluster: Cluster) -> None:
 def partition(cluster: Cluster) -> None:
     """The smaller part of the cluster is cut off, and joined again."""
     uids = cluster.uids
-    away = set(cluster.world.random.sample(uids, cluster.world.random.randint(1, (len(uids) - 1) // 2)))
+    away = set(cluster.world.random.sample(uids, cluster.world.random.randint(1, max(1, (len(uids) - 1) // 2))))
     rest = set(uids) - away
     _part(cluster, away, rest, 1)
-    for uid in away:
+    for uid in uids if len(uids) == 2 else away:  # of two, each may judge the other
         cluster.leave(uid)
         cluster.wait_for("cut off", uid, State.DOWN, rest)
-    cluster.wait_for_minority(away)
+    if len(uids) > 2:
+        cluster.wait_for_minority(away)
     cluster.run(LONG)
     cluster.settle_accounts()
-    for uid in away:
+    for uid in uids:
         cluster.come_back(uid)
     _part(cluster, away, rest, -1)
     cluster.run(LONG)
@@ -115,6 +134,7 @@ FAULTS: dict[str, Fault] = {
     for fault in (
         power_off,
         killed,
+        many_at_once,
         clean_stop,
         quick_restart,
         frozen,

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 _FLIGHTS = 6
 """Packets in a row that a connection with TLS and WebSocket needs before its first beat."""
+_NO_WAY, _REFUSED, _UNANSWERED = 1e6, 2e6, 3e6
+"""No time at all: nothing comes through, nobody listens, somebody hangs."""
 
 
 @dataclass(frozen=True)
@@ -22,15 +24,19 @@ class Network:
     loss: float = 0.0
     """The share of packets that are lost, each way."""
     retransmission: float = 0.2
-    """The first wait of TCP for an acknowledgement; it doubles."""
+    """The first wait of TCP for an acknowledgement; it doubles ..."""
+    linear: int = 6
+    """... after so many: with TCP_THIN_LINEAR_TIMEOUTS they are six."""
     first_retransmission: float = 1.0
     """The same while it connects."""
-    user_timeout: float = 3.0
+    user_timeout: float = 2.0
     """TCP_USER_TIMEOUT: so long unacknowledged, a connection is given up."""
-    connecting: float = 2.0
+    connecting: float = 3.0
     """How long an attempt to connect may take."""
-    pause: float = 1.0
-    """Between two attempts, when the first was refused."""
+    soon: float = 0.2
+    """Before the second attempt; doubled before each further one ..."""
+    later: float = 2.0
+    """... up to this, where it is refused."""
     datagrams: bool = False
     """Not TCP: what is lost is lost. Harder than what the heads have."""
 
@@ -51,7 +57,9 @@ class Link:
         self._waiting: list[Beat] = []
         """Unacknowledged and behind each other: the first holds up all."""
         self._first_sent = 0.0
+        self._retries = 0
         self._unacknowledged: float | None = None
+        self._pause = network.soon
         self._connection = 0
         """Counts connections, so that what was meant for a former one is dropped."""
 
@@ -96,7 +104,7 @@ class Link:
     def lose(self, beat: Beat) -> None:
         """Take a beat whose packet is lost."""
         if not self._network.datagrams:
-            self._waiting, self._first_sent = [beat], self._world.now
+            self._waiting, self._first_sent, self._retries = [beat], self._world.now, 0
             self._settle()
             self._retry_after(self._network.retransmission)
 
@@ -112,7 +120,9 @@ class Link:
 
     def _retry_after(self, wait: float) -> None:
         left = self._first_sent + self._network.user_timeout - self._world.now
-        self._world.after(min(wait, left), self._retry, self._connection, wait * 2)
+        self._retries += 1
+        longer = wait if self._retries <= self._network.linear else wait * 2
+        self._world.after(min(wait, left), self._retry, self._connection, longer)
 
     def _retry(self, connection: int, wait: float) -> None:
         if connection != self._connection:
@@ -127,27 +137,36 @@ class Link:
         else:
             self._retry_after(wait)
 
-    def _attempt(self, connection: int) -> None:
+    def _attempt(self, connection: int, waited: float = 0.0) -> None:
+        """Send the first packet: at once, after 1 s, after 3 s; then give up, and begin again after a pause."""
         if connection != self._connection:
             return
-        if self.receiver.powered and not (self._cuts or self._return_cuts) and not self.receiver.listens:
-            self._world.after(self._network.pause, self._attempt, connection)
-            return
-        wait = self._time_to_connect()
-        if wait is None or wait > self._network.connecting:
-            self._world.after(self._network.connecting, self._attempt, connection)
+        takes, wait = self._time_to_connect(), waited + self._network.first_retransmission
+        if waited + takes <= self._network.connecting:
+            self._world.after(takes, self._open, connection)
+        elif takes == _NO_WAY and waited + wait <= self._network.connecting:
+            self._world.after(wait, self._attempt, connection, waited + wait)
         else:
-            self._world.after(wait, self._open, connection)
+            if takes == _REFUSED:
+                self._pause = min(2 * self._pause, self._network.later)
+            else:
+                self._pause = self._network.soon + self._network.connecting - waited
+            self._world.after(self._pause * self._world.random.uniform(0.5, 1), self._attempt, connection)
 
     def _open(self, connection: int) -> None:
         if connection == self._connection:
-            self._connected, self._unacknowledged = True, None
+            self._connected, self._unacknowledged, self._pause = True, None, self._network.soon
             self._settle()
+            self.sender.greet(self)
 
-    def _time_to_connect(self) -> float | None:
-        """Seconds, or None where nothing comes through."""
-        if self._cuts or self._return_cuts or not self.receiver.answers:
-            return None
+    def _time_to_connect(self) -> float:
+        """Seconds."""
+        if self._cuts or self._return_cuts or not self.receiver.powered:
+            return _NO_WAY
+        if not self.receiver.listens:
+            return _REFUSED
+        if self.receiver.frozen:
+            return _UNANSWERED
         total = 0.0
         for flight in range(_FLIGHTS):
             wait = self._network.first_retransmission if flight < 2 else self._network.retransmission

@@ -38,11 +38,6 @@ class Machine:
         """Whether it has an agent, be it one that hangs."""
         return self.detector is not None
 
-    @property
-    def answers(self) -> bool:
-        """Whether one gets through the handshake with it."""
-        return self.detector is not None and not self.frozen
-
     def start(self) -> None:
         """Switch it on, or start its agent."""
         self.powered, self.frozen, self._inbox, self._owes_beat = True, False, [], False
@@ -102,6 +97,11 @@ class Machine:
             self._inbox.append(beat)
         elif self.detector is not None:
             self.detector.heard(beat, self.clock.monotonic())
+
+    def greet(self, link: Link) -> None:
+        """Beat at once over a link that has just been opened."""
+        if self.detector is not None and not self.frozen:
+            link.send(self.detector.next_beat())
 
     def tick(self) -> None:
         """Let the agent's loop turn."""
