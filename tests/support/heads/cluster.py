@@ -90,6 +90,10 @@ class Cluster:
                 if head.is_masked(unit):
                     head.revive(unit)
             head.systemctl("start", "clusterware-head-agent.socket", UNIT)
+        founder, *others = self.heads
+        for head in others:
+            if head.uid not in founder.api("GET", "/heads").data:
+                head.run("cw-headctl", "join", *self.invitation(founder), check=False)
 
     def etcd_leader(self) -> Head:
         """The head that carries etcd's leader; raises TimeoutError while there is none."""
