@@ -81,7 +81,8 @@ class EngineHeads:
         directory.mkdir(mode=0o700)
         if self.made:
             shutil.copy(self.made[0].directory / "ca.pem", directory / "ca.pem")
-        place = Place((), (address,), (f"{address}:1",))
+        # Between loopback addresses the caller's is always this one, and etcd checks it against the certificate.
+        place = Place((), (address, "127.0.0.1"), (f"{address}:1",))
         identity = IdentityFiles(directory, uid, lambda: place).open(CLUSTER, datetime.now(UTC))
         self.heads[uid] = Head("key", ca_pem=identity.ca_pem)
         config = Config(
@@ -101,17 +102,10 @@ class EngineHeads:
 
 def sample(number: int) -> list[Put]:
     """So many images with files, and what every database begins with."""
-    images = [
-        Put(
-            Kind.IMAGE,
-            f"{n:032d}",
-            {"name": f"image{n}", "content": {"filename": f"f/{n}"}},
-            f"image{n}",
-            0,
-            [f"f/{n}"],
-        )
-        for n in range(number)
-    ]
+    images = []
+    for n in range(number):
+        body = {"name": f"image{n}", "content": {"filename": f"f/{n}"}}
+        images.append(Put(Kind.IMAGE, f"{n:032d}", body, f"image{n}", 0, [f"f/{n}"]))
     return [Put(Kind.CLUSTER, "cluster", {"id": CLUSTER}, expect=0), *images]
 
 

@@ -20,6 +20,8 @@ UNHEALTHY = 12.0
 """Seconds for which a change is tried again that etcd refuses while some member does not answer yet: it does for
 about five after any member's restart (strict-reconfig-check)."""
 PAUSE = 0.5
+A_SECOND = 1.1
+"""etcd makes a member's id of its URL and the second it was added in, and refuses the id of one that was removed."""
 
 
 class EtcdMembership:
@@ -57,6 +59,8 @@ class EtcdMembership:
                 return self._attachment(uid, members, runs=True)
         for member in own:
             await self._patiently(partial(self._cluster.member_remove, member.id))
+        if own:
+            await asyncio.sleep(A_SECOND)
         others = [member for member in members if member not in own]
         if sum(not member.learner for member in others) >= VOTERS:
             return self._attachment(uid, others, runs=False)
