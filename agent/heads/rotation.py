@@ -56,7 +56,7 @@ class Rotation:
         names: Callable[[str], tuple[str, ...]],
         clock: Clock,
     ) -> None:
-        """`believed_by_engine`: the CAs, PEM, that this head's engine runs with; `names`: those of a PEM text, by hash."""
+        """`believed_by_engine`: the CAs, PEM, that this head's engine runs with; `names`: those of a PEM text."""
         self._authority = authority
         self._peers = peers
         self._members = members
