@@ -42,7 +42,7 @@ def at_rest(heads: Sequence[Head]) -> tuple[list[float], list[float]]:
 
 def cost(heads: Heads, engine: str) -> Iterator[Row]:
     """One head alone, then fifteen that know each other; all on this machine."""
-    machines = heads.boot_all(*(f"c{number}" for number in range(1, MANY + 1)))
+    machines = heads.boot_all(*(f"c{number:02}" for number in range(1, MANY + 1)))
     try:
         cluster = Cluster(heads, engine)
         cluster.start(machines[:1])
