@@ -243,7 +243,7 @@ class Detector:
         """What is to be held of this head itself, its standing among it."""
         patience = self._patience
         own = Health(excused=self._excused)
-        silent = [is_silent(of.heard, now, own, patience) for of in evidence]
+        silent = [is_silent(of, now, own, patience) for of in evidence]
         heard = [uid for uid, of, gone in zip(self._peers, evidence, silent, strict=True) if not (gone or of.stopped)]
         before, self.standing = self.standing, standing(self._uids, heard, self.self_uid)
         entitled = self.standing is not Standing.MINORITY

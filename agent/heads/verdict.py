@@ -50,9 +50,12 @@ class Health(NamedTuple):
     """Half of its peers, or more, fell silent together: more likely a fault of the network than of them all."""
 
 
-def is_silent(heard: float | None, now: float, own: Health, patience: Patience) -> bool:
-    """Whether a head that was last heard then is not being heard at present."""
-    return heard is None or now - max(heard, own.excused) >= patience.suspect
+def is_silent(of: Evidence, now: float, own: Health, patience: Patience) -> bool:
+    """Whether a head is not being heard at present; the excuse is for those that were before the gap."""
+    if of.heard is None:
+        return True
+    heard = max(of.heard, own.excused) if of.state is State.UP else of.heard
+    return now - heard >= patience.suspect
 
 
 def verdict(of: Evidence, now: float, own: Health, patience: Patience) -> State:
@@ -63,10 +66,10 @@ def verdict(of: Evidence, now: float, own: Health, patience: Patience) -> State:
     """
     if of.stopped:
         return _stopped(of, now, own, patience)
-    if is_silent(of.heard, now, own, patience):
+    if is_silent(of, now, own, patience):
         return _silent(of, now, own, patience)
     if of.state is State.UP or not of.row:  # without a new beat, no better than it was
-        return of.state
+        return of.state if own.entitled or of.state is not State.DOWN else State.UNKNOWN
     if of.state is State.UNKNOWN or of.row >= _needed(of, patience):
         return State.UP
     return State.SUSPECT
