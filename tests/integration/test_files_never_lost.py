@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,49 +17,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from typing_extensions import override
 
-from agent.adapters.filestore.directory import DirectoryStore
 from agent.errors import AgentError
-from agent.model import FileFacts, TrashedFile
+from tests.support.cut_files import Cut, CutStore
 from tests.support.files import FilesRoom, SetReferences, present
 
 T = TypeVar("T")
 
 NAMES = st.sampled_from(["a", "b", "b!", "d/a", "d/b", "d/e/f", "x.part", "y.old.01", "%2F"])
 SPELLINGS: tuple[Callable[[str], str], ...] = (str, "./{}".format, "/{}".format, "d/../{}".format)
-
-
-class Cut(BaseException):
-    """The process ends here."""
-
-
-class CutStore(DirectoryStore):
-    """Works file by file, and is cut off before step number `steps`."""
-
-    steps: int | None = None
-
-    def step(self) -> None:
-        """One more step, or the end."""
-        if self.steps is not None:
-            if self.steps == 0:
-                raise Cut
-            self.steps -= 1
-
-    @override
-    async def discard(self, files: Sequence[FileFacts]) -> list[str | None]:
-        return [await self._stepped(super(CutStore, self).discard([facts])) for facts in files]
-
-    @override
-    async def restore(self, files: Sequence[TrashedFile]) -> list[str | None]:
-        return [await self._stepped(super(CutStore, self).restore([file])) for file in files]
-
-    async def _stepped(self, work: Coroutine[Any, Any, list[str | None]]) -> str | None:
-        try:
-            self.step()
-        except Cut:
-            work.close()
-            raise
-        (reason,) = await work
-        return reason
 
 
 class CutReferences(SetReferences):
