@@ -18,7 +18,7 @@ _NOTHING_LISTENS = (errno.ECONNREFUSED,)
 
 def why(err: BaseException) -> str:
     """The reason for one of `FAILURES`, to follow on "cannot be reached"."""
-    proof = _within(err, ssl.SSLError)
+    alert = _alert(err)
     match err:
         case aiohttp.ClientConnectorDNSError():
             return f"the name {err.host} does not resolve"
@@ -27,8 +27,7 @@ def why(err: BaseException) -> str:
         case aiohttp.ClientConnectorCertificateError():
             told = getattr(err.certificate_error, "verify_message", "") or str(err.certificate_error)
             return f"its certificate is not issued by the CA that it should be: {told}"
-        case _ if proof is not None and "ALERT" in (proof.reason or ""):
-            alert = (proof.reason or "").rpartition("ALERT_")[2].lower().replace("_", " ")
+        case _ if alert:
             return f"it refuses this head's certificate ({alert})"
         case aiohttp.ClientConnectorSSLError() | ssl.SSLError():
             return "what answers there does not speak TLS as a head agent does"
@@ -46,11 +45,12 @@ def why(err: BaseException) -> str:
             return str(err)[:200] or "the connection broke"
 
 
-def _within(err: BaseException, kind: type[ssl.SSLError]) -> ssl.SSLError | None:
-    """What TLS said, if that is what ended the connection."""
+def _alert(err: BaseException) -> str | None:
+    """The alert by which the other end broke off TLS, where that is what happened."""
     seen: BaseException | None = err
     while seen is not None:
-        if isinstance(seen, kind):
-            return seen
+        _, alert, told = str(getattr(seen, "reason", None)).partition("ALERT_")
+        if alert and isinstance(seen, ssl.SSLError):
+            return told.lower().replace("_", " ")
         seen = seen.__cause__ or seen.__context__
     return None
