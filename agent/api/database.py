@@ -35,6 +35,16 @@ async def leave(call: Call) -> Answer:
     return Answer(await call.rooms.membership.leave())
 
 
+async def migrate(call: Call) -> Answer:
+    """Take this head's records into etcd."""
+    return Answer(await call.rooms.engines.migrate())
+
+
+async def recover(call: Call) -> Answer:
+    """Go on alone, after etcd's quorum is gone for good."""
+    return Answer(await call.rooms.engines.recover())
+
+
 async def list_backups(call: Call) -> Answer:
     """The backups, the newest first."""
     return Answer(await call.rooms.backups.listing())

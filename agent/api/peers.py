@@ -11,7 +11,7 @@ async def peer_url(call: Call) -> Answer:
     config, identity = call.rooms.live.config, call.rooms.identity()
     return Answer(
         {
-            "peer_url": config.peer_url or identity.url,
+            "peer_url": config.peer_url or call.rooms.engine_url() or identity.url,
             "uid": identity.uid,
             "cluster": call.rooms.members().cluster,
             "store": call.rooms.engine.kind,

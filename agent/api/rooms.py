@@ -9,6 +9,7 @@ from agent.api.links import Links
 from agent.config import Live
 from agent.database.backups import Backups
 from agent.database.cleaning import Cleaner
+from agent.database.engines import Engines
 from agent.database.membership import Membership
 from agent.files.collector import Collector
 from agent.files.references import OwnReferences
@@ -46,6 +47,8 @@ class Rooms:
     """What the objects in this head's own store refer to."""
     cleaner: Cleaner
     backups: Backups
+    engines: Engines
+    """From one engine to another."""
     membership: Membership
     """This head's own part in the cluster, which it can give up."""
     admission: Admission
@@ -58,6 +61,8 @@ class Rooms:
     """The exchange of the cluster's CA."""
     engine: StoreEngine
     """The engine behind the records."""
+    engine_url: Callable[[], str | None]
+    """Where the etcd that this head's agent runs talks to its peers; None where it runs none."""
     store_age: Callable[[], float | None]
     """How old, in seconds, what is read from the records may be; None while it is the newest."""
     members: Callable[[], Members]

@@ -174,6 +174,20 @@ ROUTES: tuple[Route, ...] = (
         body=database.CleanRequest,
     ),
     Route("POST", "/database/leave", database.leave, Access.KNOWN_HEAD, "Have this head leave its cluster"),
+    Route(
+        "POST",
+        "/database/migrate",
+        database.migrate,
+        Access.ROOT,
+        "Take a single head's records from SQLite into an etcd that the agent runs; a backup is written first",
+    ),
+    Route(
+        "POST",
+        "/database/recover",
+        database.recover,
+        Access.ROOT,
+        "Make this head the only member of a new etcd, after the quorum is gone for good; a backup is written first",
+    ),
     Route("GET", "/database/backups", database.list_backups, Access.LOCAL, "The backups, the newest first"),
     Route("POST", "/database/backups", database.make_backup, Access.LOCAL, "Make a backup now"),
     Route(

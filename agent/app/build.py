@@ -8,8 +8,9 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.adapters.addresses import own_addresses
+from agent.adapters.addresses import own_addresses, reachable_addresses
 from agent.adapters.clock import SystemClock
+from agent.adapters.etcd.engine import HeadEngine
 from agent.adapters.filestore.directory import DirectoryStore
 from agent.adapters.identity.checks import PeerCertificate
 from agent.adapters.identity.exchange import CaFiles, ca_names
@@ -18,8 +19,7 @@ from agent.adapters.identity.ssh_keys import key_file
 from agent.adapters.identity.tls import ServerTls
 from agent.adapters.identity.tokens import JwtMaker, JwtVerifier
 from agent.adapters.peers.members import HttpPeers
-from agent.adapters.sqlite.engine import EmbeddedEngine
-from agent.adapters.sqlite.store import SqliteStore
+from agent.adapters.store import CurrentStore
 from agent.adapters.systemd.units import SystemdUnits
 from agent.api.access import AccessGate
 from agent.api.links import Links
@@ -29,12 +29,14 @@ from agent.api.routes import ROUTES
 from agent.api.server import Api
 from agent.app.background import Background
 from agent.app.certificate import Certificate, place
-from agent.app.company import company, gone, minority
+from agent.app.company import company, gone, majority, minority
 from agent.app.hostfiles import tell_differences
 from agent.app.moving import moving
 from agent.config import Live
 from agent.database.backups import Backups
 from agent.database.cleaning import Cleaner
+from agent.database.engines import Engines
+from agent.database.upkeep import Upkeep
 from agent.errors import Unavailable
 from agent.files.collector import Collector
 from agent.files.everywhere import EveryHead
@@ -56,7 +58,9 @@ from agent.services.supervisor import Supervisor
 MEMBERS = 3600.0
 """Seconds between two readings of the members that nothing has called for; a change wakes the loop at once."""
 DATABASE = 5.0
-"""Seconds between two attempts to open a database that is away; nothing signals that a disk has room again."""
+"""Seconds between two looks at the engine; nothing signals that a disk has room again, or a member a leader."""
+FOUNDING = 600.0
+"""Seconds that such a look may take at most: it may begin an etcd and copy all records."""
 
 
 @dataclass(slots=True)
@@ -68,7 +72,7 @@ class Agent:
     """None when this head has no certificate: then only the Unix socket is served."""
     supervisor: Supervisor
     heartbeat: Heartbeat
-    lacking: SqliteStore | None
+    lacking: CurrentStore | None
     """The database, when this head has no certificate for want of it; None otherwise."""
 
 
@@ -77,12 +81,17 @@ async def build(live: Live, stack: AsyncExitStack, background: Background) -> Ag
     config, clock, loops = live.config, SystemClock(), Loops()
     state = config.state.directory
     _make_directory(state)
-    supervisor = Supervisor(SystemdUnits(), live, loops, clock)
+    units = SystemdUnits()
+    supervisor = Supervisor(units, live, loops, clock)
     background.start(supervisor.run())  # systemd answers while the database opens
     tell_differences(live)
     key = key_file(config.auth, os.environ)
 
-    store = await stack.enter_async_context(SqliteStore.open(config.database.path))
+    opening = HeadEngine.open(
+        config, units, clock, reachable_addresses, lambda: certificate.identity(), lambda: registry.members
+    )
+    engine = await stack.enter_async_context(opening)
+    store = engine.store
     registry = HeadRegistry(store, config.head.uid, clock)
     detector = Detector(lambda: registry.members, config.head.uid, live, clock)
     heads = HeadDirectory(store, registry, clock, detector.look, live)
@@ -107,13 +116,13 @@ async def build(live: Live, stack: AsyncExitStack, background: Background) -> Ag
     collector = Collector(file_store, references, own_references, turns, live, loops, clock)
 
     backups = Backups(store, state / "backups", live, clock, registry.load)
-    embedded = EmbeddedEngine(config.head.uid, lambda: registry.members.cluster)
-    moves = moving(live, store, registry, heads, peers, embedded, embedded, certificate, backups, here, clock)
+    moves = moving(live, store, registry, heads, peers, engine, engine, certificate, backups, here, clock)
+    upkeep = Upkeep(engine, lambda: registry.members.heads, majority(heads), config.head.uid, clock)
     rotation = Rotation(
         CaFiles(state, lambda: registry.members.cluster, clock, lambda: certificate.keeper().check()),
         peers,
         lambda: registry.members,
-        embedded.believed,
+        engine.believed,
         ca_names,
         clock,
     )
@@ -129,12 +138,14 @@ async def build(live: Live, stack: AsyncExitStack, background: Background) -> Ag
         openapi=described(ROUTES),
         cleaner=Cleaner(store, store, collector.housekeeping, backups, turns, live, clock),
         backups=backups,
+        engines=Engines(store, engine, engine, backups, lambda: registry.members.heads, config.head.uid),
         membership=moves.membership,
         admission=moves.admission,
         joining=moves.joining,
         parting=moves.parting,
         rotation=rotation,
         engine=store,
+        engine_url=lambda: engine.peer_url,
         store_age=lambda: store.age,
         peers=peers,
         links=links,
@@ -149,13 +160,15 @@ async def build(live: Live, stack: AsyncExitStack, background: Background) -> Ag
         references=own_references,
     )
     gate = AccessGate(live, rooms.members, JwtVerifier(), PeerCertificate.read, own_addresses, clock)
-    members_loop, database_loop = loops.add("members", MEMBERS), loops.add("database", DATABASE)
+    members_loop, database_loop = loops.add("members", MEMBERS), loops.add("database", DATABASE, FOUNDING)
+    upkeep_loop = loops.add("database members", DATABASE)
     background.start(
         collector.run(),
         heartbeat.run(),
         *(work() for work in certificate.background),
         periodic(members_loop, registry.reconcile, wake=registry.changed),
-        periodic(database_loop, store.reopen_if_needed),
+        periodic(database_loop, engine.reconcile),
+        periodic(upkeep_loop, upkeep.reconcile),
         moves.membership.resume(),
         watchdog(loops),
     )

@@ -32,6 +32,11 @@ def minority(heads: HeadDirectory) -> Callable[[], bool]:
     return lambda: heads.outlook().standing is Standing.MINORITY
 
 
+def majority(heads: HeadDirectory) -> Callable[[], bool]:
+    """Whether this head's side of the cluster may act for all."""
+    return lambda: heads.outlook().standing is not Standing.MINORITY
+
+
 def gone(registry: HeadRegistry, heads: HeadDirectory) -> Callable[[str], bool]:
     """Whether a head is down, or not in the cluster any more."""
 

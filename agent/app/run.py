@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from agent import __version__
-from agent.adapters.sqlite.store import SqliteStore
+from agent.adapters.store import CurrentStore
 from agent.api.listening import serving, sockets
 from agent.app.background import Background
 from agent.app.build import Agent, build
@@ -26,6 +26,8 @@ from agent.services.supervisor import Supervisor
 
 log = structlog.get_logger()
 
+EX_CONFIG = os.EX_CONFIG
+"""Exit status of a configuration that cannot be used; the unit is not restarted for it."""
 FIRST_LOOK = 2.0
 """Seconds that READY waits for the first look at the units; without D-Bus the agent serves what it can."""
 
@@ -46,6 +48,10 @@ async def run(path: Path, live: Live) -> int:
             background.stop()
             if signals.again:
                 status = os.EX_TEMPFAIL
+    except* ConfigError as group:
+        for err in _leaves(group):
+            log.error("Configuration refused", reason=str(err))
+        status = EX_CONFIG
     except* AgentError as group:
         for err in _leaves(group):
             log.error("Agent failed", reason=str(err))
@@ -94,7 +100,7 @@ async def _reloads(path: Path, live: Live, signals: Signals, logging: Logging, s
         notify("READY=1")
 
 
-async def _start_again(store: SqliteStore, signals: Signals) -> None:
+async def _start_again(store: CurrentStore, signals: Signals) -> None:
     """Stop once the database can be used, to be started anew: that start makes the certificate this one could not."""
     changed = asyncio.Event()
     store.on_change(lambda _kinds: changed.set())

@@ -105,9 +105,13 @@ def _files(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _database(commands: Commands[argparse.ArgumentParser]) -> None:
-    database = _group(commands, "database", "The database: its backups, bringing one back")
+    database = _group(commands, "database", "The database: its backups, bringing one back, its engine")
     _command(database, "backups", "database:backups", "List the backups, the newest first")
     _command(database, "backup", "database:backup", "Make a backup now")
+    _command(database, "migrate", "database:migrate", "Take a single head's records from SQLite to etcd (root only)")
+    text = "Go on with this head alone, after etcd's quorum is gone for good (root only)"
+    recover = _command(database, "recover", "database:recover", text)
+    recover.add_argument("--yes", action="store_true", help="do not ask")
     restore = _command(database, "restore", "database:restore", "Put a backup in the database's place (root only)")
     restore.add_argument("name", metavar="NAME", help="a name as `cw-headctl database backups` lists it")
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
-from agent.ctl.client import Exit, ask
+from agent.ctl.client import Exit, Failure, ask
 from agent.ctl.show import as_json, bytes_text, table
 
 
@@ -38,3 +39,47 @@ def restore(arguments: argparse.Namespace) -> Exit:
     else:
         print(f"Restored {arguments.name}; the former database is kept as {data['replaced']}.")
     return Exit.OK
+
+
+def migrate(arguments: argparse.Namespace) -> Exit:
+    """Take this head's records from SQLite into etcd."""
+    if not arguments.json:
+        print("Writing a backup, starting etcd and copying all records: this takes some seconds ...", flush=True)
+    data = ask(arguments.agent, "POST", "/database/migrate", {}, doing="migrate the database").data
+    if arguments.json:
+        as_json(data)
+    elif data["backup"] is None:
+        print(f"Nothing to do: the {data['records']} records are in etcd already.")
+    else:
+        print(f"All {data['records']} records are in etcd now; the backup is {data['backup']['name']}.")
+        print("One member bears no loss: have two more heads join, `cw-headctl join` on each.")
+    return Exit.OK
+
+
+def recover(arguments: argparse.Namespace) -> Exit:
+    """Go on with this head alone, after etcd's quorum is gone for good."""
+    if not arguments.yes:
+        _confirm()
+    if not arguments.json:
+        print("Writing a backup and beginning a new etcd from this head's records ...", flush=True)
+    data = ask(arguments.agent, "POST", "/database/recover", {}, doing="recover the database").data
+    if arguments.json:
+        as_json(data)
+        return Exit.OK
+    print(f"This head is the database's only member now, with {data['records']} records.")
+    print(f"The backup is {data['backup']['name']}.")
+    for uid in data["others"]:
+        print(f"To do: remove head {uid} if it is gone; if it comes back, have it leave and join again")
+    return Exit.OK
+
+
+def _confirm() -> None:
+    """Have a person type what is about to happen; raises Failure."""
+    if not sys.stdin.isatty():
+        raise Failure("cannot recover the database: nobody is there to confirm it: add --yes", Exit.USAGE)
+    print(
+        "This makes this head the only member of a new database, with the newest records that it has. What only the\n"
+        "other heads know is lost; those that still run must leave and join again. Only when they are gone for good!"
+    )
+    if input("Type `recover` to go on: ").strip() != "recover":
+        raise Failure("nothing was changed")

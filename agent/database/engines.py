@@ -62,8 +62,8 @@ class Engines:
             if others := self._others():
                 raise Conflict(
                     f"cannot migrate: {len(others)} other head(s) are in this cluster, and on SQLite each keeps "
-                    "objects of its own. Have them leave (`cw-headctl leave` on each) or remove them, migrate this head, "
-                    "then have them join again; nothing was changed",
+                    "objects of its own. Have them leave (`cw-headctl leave` on each) or remove them, migrate this "
+                    "head, then have them join again; nothing was changed",
                     code="has-peers",
                     data={"heads": others},
                 )

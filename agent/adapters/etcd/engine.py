@@ -21,7 +21,7 @@ from agent.adapters.etcd.tls import Tls
 from agent.adapters.etcd.transfer import blocking, newer, write_archive
 from agent.adapters.store import CurrentStore
 from agent.config import Config, ConfigError
-from agent.errors import AgentError, Conflict
+from agent.errors import AgentError, Conflict, Unavailable
 from agent.heads.identity import Identity
 from agent.heads.members import Members
 from agent.model import Kind, Record
@@ -76,6 +76,14 @@ class HeadEngine:
                 yield engine
             finally:
                 await engine._opened.close()
+
+    @property
+    def peer_url(self) -> str | None:
+        """Where this head's own member talks to the others; None while it has none."""
+        try:
+            return self._founder.member(self._choice.directory).peer_url if self._choice.directory else None
+        except Unavailable:
+            return None
 
     # --- ClusterEngine ---
 
