@@ -46,8 +46,10 @@ from agent.heads.detector import Detector
 from agent.heads.directory import HeadDirectory
 from agent.heads.gossip import Gossip
 from agent.heads.heartbeat import Heartbeat
+from agent.heads.journal import Journal
 from agent.heads.registry import HeadRegistry
 from agent.heads.rotation import Rotation
+from agent.heads.verdicts import Verdicts
 from agent.lifecycle import watchdog
 from agent.loops import Loops, periodic
 from agent.ports import Dependency
@@ -94,7 +96,9 @@ async def build(live: Live, stack: AsyncExitStack, background: Background) -> Ag
     store = engine.store
     registry = HeadRegistry(store, config.head.uid, clock)
     detector = Detector(lambda: registry.members, config.head.uid, live, clock)
-    heads = HeadDirectory(store, registry, clock, detector.look, live)
+    Journal(detector)
+    verdicts = Verdicts(store, store, lambda: registry.members, detector, clock)
+    heads = HeadDirectory(store, registry, clock, verdicts.look, live, engine)
 
     def here() -> Place:
         return place(config.api)
@@ -161,12 +165,13 @@ async def build(live: Live, stack: AsyncExitStack, background: Background) -> Ag
     )
     gate = AccessGate(live, rooms.members, JwtVerifier(), PeerCertificate.read, own_addresses, clock)
     members_loop, database_loop = loops.add("members", MEMBERS), loops.add("database", DATABASE, FOUNDING)
-    upkeep_loop = loops.add("database members", DATABASE)
+    upkeep_loop, verdicts_loop = loops.add("database members", DATABASE), loops.add("verdicts", DATABASE)
     background.start(
         collector.run(),
         heartbeat.run(),
         *(work() for work in certificate.background),
         periodic(members_loop, registry.reconcile, wake=registry.changed),
+        periodic(verdicts_loop, verdicts.reconcile, wake=verdicts.changed),
         periodic(database_loop, engine.reconcile),
         periodic(upkeep_loop, upkeep.reconcile),
         moves.membership.resume(),

@@ -81,10 +81,9 @@ class Verdicts:
         for change in self._due(self._roster()):
             try:
                 await self._store.commit(change)
-            except (Conflict, Stale, NotFound):  # another head was faster
-                self.changed.set()
-            else:
-                log.debug("Verdict written", head=change.uid, down=isinstance(change, Put))
+            except (Conflict, Stale, NotFound):
+                continue  # another head was faster, and its change wakes this loop when it is seen here
+            log.debug("Verdict written" if isinstance(change, Put) else "Verdict taken back", head=change.uid)
 
     def look(self, members: Members, now: datetime) -> Outlook:
         """The outlook that all heads share while they can; else this head's own."""
