@@ -78,7 +78,7 @@ def ask(agent: Agent, method: str, route: str, body: Any = None, *, doing: str, 
 def _reply(status: int, text: bytes, doing: str) -> Reply:
     try:
         envelope = json.loads(text)
-        reason = envelope.get("reason", "")
+        reason = envelope.get("reason", "").removeprefix(f"cannot {doing}: ")
     except (ValueError, AttributeError):
         raise Failure(f"cannot {doing}: what answered is not the agent (HTTP {status}): check --socket") from None
     if status in (401, 403):

@@ -42,6 +42,8 @@ class _Leaving(Struct, frozen=True):
     remaining: tuple[str, ...]
     own: dict[str, Any] | None = None
     """This head's own record; None for one that was removed before."""
+    told: bool = False
+    """Whether the others know."""
 
 
 def peers_of(self_uid: str, heads: Collection[Record]) -> tuple[str, ...]:
@@ -113,6 +115,8 @@ class Membership:
         async with self._turn:
             note = await self._begun()
             if note is not None:
+                if (await self._cluster())["id"] == note.former:  # with the certificate that the others still know
+                    await self._credentials().settle(note.former)
                 return await self._go(note)
             heads = await self._store.records(Kind.HEAD)
             cluster = await self._cluster()
@@ -172,7 +176,8 @@ class Membership:
         records = await everything(self._store)
         await self._journal.write(msgspec.to_builtins(note))
         with steps.doing("tell the other heads") as step:
-            step.result = await self._tell(note.remaining)
+            step.result = "done before" if note.told else await self._tell(note.remaining)
+            await self._journal.write(msgspec.to_builtins(msgspec.structs.replace(note, told=True)))
         with steps.doing("leave the engine") as step:
             if self._engine.kind == "sqlite":
                 step.result = "nothing to do: each head has a database of its own"

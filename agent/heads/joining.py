@@ -146,9 +146,13 @@ class Joining:
                 await self._take_over(welcome)
             with steps.doing("prove the membership"):
                 await self._prove(met)
-            await self._credentials().settle(met.cluster)
+            with steps.doing("keep the certificate"):
+                await self._credentials().settle(met.cluster)
         except AgentError as err:
-            await self._undo(before, invitation, ca, steps, err)
+            step = steps.all[-1].step
+            undone = await self._undo(before, invitation, ca, steps, err)
+            what = "everything was undone" if undone else "not all could be undone: see this agent's journal"
+            err.reason = f"cannot join, at the step {step!r}: {err.reason.removeprefix('cannot join: ')}; {what}"
             raise
         log.warning("Joined a cluster", cluster=met.cluster, by=met.uid, url=invitation.url)
         return Joined(met.cluster, self._registry.self_uid, met.uid, already=False, steps=steps.all)
@@ -254,8 +258,8 @@ class Joining:
 
     async def _undo(
         self, before: Sequence[Record], invitation: Invitation, ca: str, steps: Steps, why: AgentError
-    ) -> None:
-        """Put everything back as it was; what cannot be is told, and is mended at the next start."""
+    ) -> bool:
+        """Put everything back as it was, and tell whether that worked; else it is mended at the next start."""
         log.warning("Join failed and is being undone", reason=why.reason, url=invitation.url)
         cluster = next(str(record.body["id"]) for record in before if record.kind is Kind.CLUSTER)
         parts: list[tuple[str, Callable[[], Awaitable[object]]]] = [
@@ -264,12 +268,15 @@ class Joining:
             ("undo: the certificate", lambda: self._credentials().settle(cluster)),
             ("undo: what is known of heads", self._registry.load),
         ]
+        undone = True
         for name, work in parts:
             try:
                 with steps.doing(name):
                     await work()
             except AgentError as err:
+                undone = False
                 log.error("Part of a failed join is not undone", part=name, reason=err.reason)
+        return undone
 
     async def _withdraw(self, invitation: Invitation, ca: str) -> None:
         uid = self._registry.self_uid
