@@ -86,6 +86,12 @@ class Engines:
                     "damaged one see `cw-headctl database restore`; nothing was changed",
                     code="not-etcd",
                 )
+            if self._store.age is None:
+                raise Conflict(
+                    "cannot recover: the database has its quorum, so there is nothing to recover from. Heads that are "
+                    "gone are removed with DELETE /heads/down or DELETE /head/<uid>; nothing was changed",
+                    code="has-quorum",
+                )
             backup = await self._backups.write()
             await self._local.rescue()
             await self._forget(Kind.VERDICT)
