@@ -59,7 +59,7 @@ def pem(name: str) -> str:
 
 def sha256(ca_pem: str) -> str:
     """The hash that an operator would be told of it."""
-    return hashlib.sha256(base64.b64decode(ca_pem.splitlines()[1])).hexdigest()
+    return hashlib.sha256(base64.b64decode("".join(ca_pem.split("-----")[2].split()))).hexdigest()
 
 
 class MemoryCredentials(Credentials, Registrar):
@@ -241,7 +241,7 @@ class Door(Introductions):
             "cluster": self.host.registry.members.cluster,
             "store": self.host.engine.kind,
             "version": __version__,
-            "ca_pem": pem(self.host.credentials.ca),
+            "ca_pem": self.host.ca_pem,
             "peer_url": None,
             **self.shown,
         }
@@ -270,6 +270,7 @@ class MovingHead:
     directory_of_backups: Path
     store: Any = field(default_factory=MemoryStore)
     clock: Clock = field(default_factory=StillClock)
+    journal: Any = None
     engines: tuple[str, ...] = ("sqlite", "etcd")
     failing: dict[str, AgentError] = field(default_factory=dict)
     """What to fail, by the word that hooks are told, and how."""
@@ -282,7 +283,7 @@ class MovingHead:
         self.engine = MemoryEngine(self.store, self.hook)
         watch = unwatched(self.clock.now())
         self.directory = HeadDirectory(self.store, self.registry, self.clock, watch, live, self.engine)
-        self.credentials = MemoryCredentials(self.uid, self.hook)
+        self.credentials: Any = MemoryCredentials(self.uid, self.hook)
         self.credentials.on_change = self.write_own_record
         self.admission = Admission(
             self.store, self.registry, self.directory, lambda: self.credentials, self.engine, self.clock
@@ -290,7 +291,7 @@ class MovingHead:
         self.parting = Parting(self.store, self.registry, self.clock)
         self.door = Door(self.hook)
         self.peers = MemoryPeers()
-        self.journal = MemoryJournal(self.hook)
+        self.journal = self.journal or MemoryJournal(self.hook)
         self.backups = Backups(self.store, self.directory_of_backups, live, self.clock, self.registry.load)
         means = Means(lambda: self.engines, lambda: "https://192.0.2.1:52392", self.backups.make)
         self.joining = Joining(
@@ -317,6 +318,11 @@ class MovingHead:
             self.registry.load,
         )
 
+    @property
+    def ca_pem(self) -> str:
+        """The CA that its record names."""
+        return self.registry.members.heads[self.uid].ca_pem or ""
+
     async def start(self) -> MovingHead:
         """Do what the agent does at its start."""
         await self.write_own_record()
@@ -337,7 +343,7 @@ class MovingHead:
     async def join(self, token: str = "a token", *, ca_sha256: str | None = None, force: bool = False) -> Joined:
         """Join the cluster of the head behind the door."""
         assert self.door.host is not None
-        wanted = ca_sha256 or sha256(pem(self.door.host.credentials.ca))
+        wanted = ca_sha256 or sha256(self.door.host.ca_pem)
         return await self.joining.join(Invitation("https://192.0.2.9:52390", token, wanted, force))
 
     async def write_own_record(self) -> None:

@@ -61,6 +61,7 @@ class Handover:
                 return False
             kept = note.cluster == cluster
             for name in _FILES:
+                (self._directory / f".{name}.new").unlink(missing_ok=True)  # a draft, perhaps with the other CA's key
                 aside = self._aside(name)
                 if kept:
                     aside.unlink(missing_ok=True)
