@@ -104,8 +104,7 @@ class Detector:
         if beat.boot != peer.boot:
             self._note_reports(peer)  # what its former run told of others would be lost
         peer.take(beat, now if now >= self._caught_up else self._dozed)
-        if beat.stopping or beat.stopped or (self._troubled and self._is_news(beat, peer)):
-            self._hear_of_stops(beat)
+        if beat.stopping or self._hears_of_stops(beat, peer) or (self._troubled and self._is_news(beat, peer)):
             self._judge(now)
 
     def tick(self) -> None:
@@ -191,12 +190,13 @@ class Detector:
                 if (peer := self._peers.get(uid)) is not None:
                     peer.hear(reporter.direct - age)
 
-    def _hear_of_stops(self, beat: Beat) -> None:
-        """Believe a head that another one says that it stops."""
-        reporter = self._peers[beat.head]
+    def _hears_of_stops(self, beat: Beat, reporter: Peer) -> bool:
+        """Believe a head that another one says that it stops; whether that was new."""
+        new = False
         for uid, (boot, age) in beat.stopped.items():
             if (peer := self._peers.get(uid)) is not None:
-                peer.stop_elsewhere(boot, reporter.direct - age)
+                new = peer.stop_elsewhere(boot, reporter.direct - age) or new
+        return new
 
     def _is_news(self, beat: Beat, reporter: Peer) -> bool:
         """Whether the beat tells of a peer that is not up that somebody heard it since."""
@@ -237,7 +237,7 @@ class Detector:
                 turns.append((peer, state))
         if turns:
             self._turn(turns, now)
-        self._due = min((self._next_change(peer, now) for peer in peers), default=now + patience.timeout)
+        self._due = min((self._next_change(peer, now, patience) for peer in peers), default=now + patience.timeout)
 
     def _health(self, evidence: list[Evidence], now: float) -> Health:
         """What is to be held of this head itself, its standing among it."""
@@ -256,15 +256,16 @@ class Detector:
         many = fallen > 1 and 2 * fallen >= len(evidence)
         return Health(entitled, self._attentive, self._excused, many)
 
-    def _next_change(self, peer: Peer, now: float) -> float:
-        """The earliest moment at which time alone could change what is said of it."""
+    def _next_change(self, peer: Peer, now: float, patience: Patience) -> float:
+        """The earliest moment at which time alone could change what is said of it, or whether it counts as heard."""
         match peer.state:
             case State.UP:
-                return max(peer.heard, self._excused) + self._patience.suspect
+                return max(peer.heard, self._excused) + patience.suspect
             case State.DOWN:
                 return float("inf")
             case State.SUSPECT | State.UNKNOWN:
-                return now
+                convicted = max(peer.heard, peer.watched, self._attentive) + patience.timeout
+                return min((at for at in (peer.heard + patience.suspect, convicted) if at > now), default=now)
 
     def _turn(self, turns: list[tuple[Peer, State]], now: float) -> None:
         told, wall = [], self._clock.now()

@@ -10,7 +10,7 @@ from tests.simulator.cluster import Cluster, Findings
 from tests.simulator.faults import FAULTS
 from tests.simulator.link import Network
 
-SLICE = 24.0
+SLICE = 12.0
 """Head-hours that one seed is good for; slices run side by side."""
 
 
