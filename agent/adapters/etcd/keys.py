@@ -11,11 +11,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from agent.adapters.etcd.wire import prefix_end
-from agent.model import Kind
 
 ROOT = "/clusterware-head-agent/"
-
-_KINDS = frozenset(kind.value for kind in Kind)
 
 
 class Current(msgspec.Struct, frozen=True):
@@ -37,16 +34,16 @@ class Stored(msgspec.Struct, frozen=True):
 
 
 class RecordKey(NamedTuple):
-    """The key of a record."""
+    """The key of a record. A newer agent may have written kinds that this one does not know."""
 
-    kind: Kind
+    kind: str
     uid: str
 
 
 class NameKey(NamedTuple):
     """The key that makes a name unique within its kind; its value is the uid."""
 
-    kind: Kind
+    kind: str
     name: str
 
 
@@ -84,15 +81,13 @@ class Layout:
         return self._stem(generation) + f"{what}/{key.kind}/{key[1]}".encode()
 
     def parse(self, generation: str, key: bytes) -> Key | None:
-        """What a key of that generation means; None for any other, also for kinds that a newer agent wrote."""
+        """What a key of that generation means; None for any other."""
         stem = self._stem(generation)
         if not key.startswith(stem):
             return None
         what, _, rest = key[len(stem) :].decode().partition("/")
         kind, _, last = rest.partition("/")
-        if kind not in _KINDS:
-            return None
-        return RecordKey(Kind(kind), last) if what == "record" else NameKey(Kind(kind), last)
+        return RecordKey(kind, last) if what == "record" else NameKey(kind, last)
 
     def _stem(self, generation: str) -> bytes:
         return self._generations + generation.encode() + b"/"

@@ -12,14 +12,15 @@ import aiosqlite
 import msgspec
 import structlog
 
+from agent.adapters.refusals import expect, name_taken
 from agent.adapters.sqlite import file as sqlite_file
 from agent.adapters.sqlite.connections import Connections
 from agent.adapters.sqlite.errors import Damaged
 from agent.adapters.sqlite.file import Migrations
 from agent.adapters.sqlite.schema import MIGRATIONS, faults
-from agent.errors import Conflict, NotFound, Stale, Unavailable
+from agent.errors import NotFound, Unavailable
 from agent.model import Kind, Record
-from agent.ports import ABSENT, Change, Delete, Put, walk_key
+from agent.ports import Change, Put, walk_key
 
 log = structlog.get_logger()
 
@@ -261,7 +262,7 @@ async def _apply(writer: aiosqlite.Connection, changes: tuple[Change, ...]) -> i
         present = await _number(
             writer, "SELECT revision FROM record WHERE kind = ? AND uid = ?", change.kind, change.uid
         )
-        _expect(change, present or None)
+        expect(change, present or None)
         if isinstance(change, Put):
             await _put(writer, change, revision)
         else:
@@ -269,22 +270,11 @@ async def _apply(writer: aiosqlite.Connection, changes: tuple[Change, ...]) -> i
     return revision
 
 
-def _expect(change: Change, present: int | None) -> None:
-    who = f"{change.kind} {change.uid}"
-    if isinstance(change, Put) and change.expect == ABSENT:
-        if present is not None:
-            raise Conflict(f"there is already a {who}", code="exists")
-    elif present is None and (isinstance(change, Delete) or change.expect is not None):
-        raise NotFound(f"there is no {who}")
-    elif change.expect is not None and change.expect != present:
-        raise Stale(f"{who} has changed since: read it again")
-
-
 async def _put(writer: aiosqlite.Connection, put: Put, revision: int) -> None:
     if put.name is not None:
         namesake = "SELECT 1 FROM record WHERE kind = ? AND name = ? AND uid != ?"
         if await _number(writer, namesake, put.kind, put.name, put.uid):
-            raise Conflict(f"there is already a {put.kind} named {put.name!r}", code="name-taken")
+            raise name_taken(put)
     record = await _number(
         writer,
         "INSERT INTO record (kind, uid, revision, name, body) VALUES (?, ?, ?, ?, ?) ON CONFLICT (kind, uid)"

@@ -1,0 +1,91 @@
+"""The copy of all records on this head's disk: what an agent that starts without a quorum can still answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+import structlog
+
+from agent.adapters.etcd.cache import Cache
+from agent.adapters.etcd.pulse import Pulse
+from agent.adapters.sqlite import archive
+from agent.adapters.sqlite.archive import Row
+from agent.errors import AgentError
+from agent.ports import Clock
+
+log = structlog.get_logger()
+
+INTERVAL = 10.0
+"""Seconds between two copies at least; more where writing one takes long."""
+SHARE = 100
+"""A copy is made at most once in so many times as long as it took."""
+
+
+class LastingCopy:
+    """One archive, replaced now and then; its modification time is when it was last known to be the newest."""
+
+    def __init__(self, path: Path | None, cache: Cache, pulse: Pulse, clock: Clock) -> None:
+        """Without a path there is no copy."""
+        self._path = path
+        self._cache = cache
+        self._pulse = pulse
+        self._clock = clock
+        self._written = -1
+        self._failure: str | None = None
+        self._one = threading.Lock()
+
+    async def load(self) -> None:
+        """Fill the cache from the copy, where there is a sound one."""
+        if self._path is None or not await asyncio.to_thread(self._path.exists):
+            return
+        try:
+            copy = await asyncio.to_thread(archive.read, self._path)
+            changed = (await asyncio.to_thread(self._path.stat)).st_mtime
+        except (AgentError, OSError) as err:
+            log.warning("Copy of the database not used", path=str(self._path), reason=str(err))
+            return
+        self._cache.fill(copy)
+        self._pulse.read_at = self._clock.monotonic() - max(0.0, self._clock.now().timestamp() - changed)
+
+    def size(self) -> int:
+        """Bytes of the copy on the disk, 0 where there is none. Blocks."""
+        with contextlib.suppress(OSError):
+            return self._path.stat().st_size if self._path else 0
+        return 0
+
+    async def run(self) -> None:
+        """Keep the copy up to date for ever."""
+        while True:
+            began = self._clock.monotonic()
+            await self.write()
+            took = self._clock.monotonic() - began
+            await asyncio.sleep(max(INTERVAL, SHARE * took))
+
+    async def write(self) -> None:
+        """Write the copy if anything has changed; a failure is told in the journal and nowhere else."""
+        if self._path is None or not self._cache.revision:
+            return
+        changes, fresh = self._cache.changes, not self._pulse.away
+        try:
+            if changes != self._written:
+                await asyncio.to_thread(self._replace, self._path, self._cache.rows(), self._cache.newest)
+                self._written = changes
+            elif fresh:
+                await asyncio.to_thread(os.utime, self._path)
+        except (AgentError, OSError) as err:
+            self._written = -1
+            if self._failure is None:
+                todo = "until that is mended, a start without the database's quorum has old records, or none"
+                log.warning("Copy of the database not written", path=str(self._path), reason=str(err), todo=todo)
+            self._failure = str(err)
+        else:
+            self._failure = None
+
+    def _replace(self, path: Path, rows: Iterable[Row], revision: int) -> None:
+        with self._one:  # a write that was cancelled goes on in its thread
+            archive.replace(path, rows, revision)

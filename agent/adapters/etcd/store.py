@@ -1,0 +1,222 @@
+"""The shared engine: records in etcd, read from a cache that a watch keeps up to date."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from agent.adapters.etcd.cache import Cache
+from agent.adapters.etcd.client import EtcdClient
+from agent.adapters.etcd.commits import Committer
+from agent.adapters.etcd.errors import NoQuorum, NoSpace
+from agent.adapters.etcd.generations import install
+from agent.adapters.etcd.keys import ROOT, Layout, NameKey
+from agent.adapters.etcd.lasting import LastingCopy
+from agent.adapters.etcd.pulse import Pulse
+from agent.adapters.etcd.upkeep import Upkeep, told
+from agent.adapters.etcd.watch import Follower
+from agent.adapters.sqlite import archive
+from agent.adapters.sqlite.archive import Archive
+from agent.adapters.sqlite.file import beside
+from agent.errors import AgentError, Unavailable
+from agent.loops import Loops
+from agent.model import Kind, Record
+from agent.ports import Change, Clock
+
+log = structlog.get_logger()
+
+FIRST = 3.0
+"""Seconds that opening waits for a quorum; without one the store opens all the same, with the copy on disk."""
+
+
+class EtcdStore:
+    """`Store` and `StoreEngine` over etcd.
+
+    Without a quorum it answers from its cache, or from the copy on disk after a start, and says so by `age`; it goes
+    on by itself when the quorum is back.
+    """
+
+    def __init__(self, client: EtcdClient, owner: str, clock: Clock, copy: Path | None, root: str) -> None:
+        layout = Layout(root)
+        self._client = client
+        self._layout = layout
+        self._copy = copy
+        self._closed = False
+        self._callbacks: list[Callable[[frozenset[Kind]], None]] = []
+        self._cache = Cache()
+        self._follower = Follower(client, layout, self._cache, self._tell)
+        self._pulse = Pulse(client, layout, self._cache, self._follower, clock, self._tell)
+        self._committer = Committer(client, layout, self._cache, self._pulse, clock, owner)
+        self._lasting = LastingCopy(copy, self._cache, self._pulse, clock)
+        self._upkeep = Upkeep(client, layout)
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(
+        cls,
+        client: EtcdClient,
+        owner: str,
+        clock: Clock,
+        copy: Path | None = None,
+        loops: Loops | None = None,
+        *,
+        root: str = ROOT,
+    ) -> AsyncIterator[EtcdStore]:
+        """The store of head `owner`, followed until the end; the client is closed by whoever made it.
+
+        Does not fail for want of a quorum: see `age` and `problem`. `copy`: where the records are kept for a start
+        without one.
+        """
+        store = cls(client, owner, clock, copy, root)
+        await store._lasting.load()
+        loops = loops or Loops()
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(work)
+                for work in (store._follower.run(), store._pulse.run(loops), store._lasting.run())
+            ]
+            try:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(FIRST):
+                        await store._pulse.first.wait()
+                yield store
+            finally:
+                store._closed = True
+                for task in tasks:
+                    task.cancel()
+        await store._lasting.write()
+
+    # --- Store ---
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since what is read was last confirmed by a quorum; None while that is less than three."""
+        return self._pulse.age
+
+    async def get(self, kind: Kind, uid: str) -> Record | None:
+        """The record, or None."""
+        self._check()
+        return self._cache.record(kind, uid)
+
+    async def find(self, kind: Kind, name: str) -> Record | None:
+        """The record of that kind with that name, or None."""
+        self._check()
+        uid = self._cache.holder(NameKey(kind, name))
+        return self._cache.record(kind, uid) if uid is not None else None
+
+    async def records(self, kind: Kind) -> list[Record]:
+        """All records of a kind, sorted by uid."""
+        self._check()
+        return self._cache.records(kind)
+
+    async def references(self, after: str, limit: int) -> list[str]:
+        """Up to `limit` referenced filenames after `after`, in walk order."""
+        self._check()
+        return await self._cache.references(after, limit)
+
+    async def commit(self, *changes: Change) -> int:
+        """Apply all changes or none, on the disks of a quorum before it returns."""
+        self._check()
+        self._need_quorum()
+        if not changes:
+            return self._cache.newest
+        try:
+            return await self._committer.commit(changes) + self._cache.current.base
+        except NoSpace:
+            self._pulse.survey_soon()
+            raise
+
+    def on_change(self, callback: Callable[[frozenset[Kind]], None]) -> None:
+        """Have `callback` called after each change by any head; with every kind when the quorum goes or comes back."""
+        self._callbacks.append(callback)
+
+    # --- StoreEngine ---
+
+    @property
+    def kind(self) -> str:
+        """The shared engine's name."""
+        return "etcd"
+
+    @property
+    def problem(self) -> str | None:
+        """Why the database cannot be written, or None."""
+        try:
+            self._check()
+            self._need_quorum()
+        except Unavailable as err:
+            return err.reason
+        return next((told(alarm, {}) for alarm in self._pulse.alarms), None)
+
+    async def check(self) -> list[str]:
+        """Alarms, members that do not answer, and members that do not hold the same records."""
+        try:
+            return await self._upkeep.check()
+        except Unavailable as err:
+            return [err.reason]
+
+    async def size(self) -> int:
+        """Bytes of etcd's database file on one member; of the copy on this head's disk while no member answers."""
+        try:
+            return await self._upkeep.size()
+        except Unavailable:
+            return await asyncio.to_thread(self._lasting.size)
+
+    async def reclaimable(self) -> dict[str, int]:
+        """`compact`, `defragment:<member>` and `disarm`, where due."""
+        return await self._upkeep.reclaimable()
+
+    async def reclaim(self, action: str) -> int:
+        """Do one of them; returns the bytes freed. Raises NotFound for any other word."""
+        self._need_quorum()
+        freed = await self._upkeep.reclaim(action)
+        self._pulse.survey_soon()
+        return freed
+
+    async def backup(self, target: Path) -> int:
+        """Write all records as of one revision to `target`, in SQLite; without a quorum, those that are known."""
+        self._check()
+        if not self._pulse.away:
+            await self._pulse.confirm()
+        return await asyncio.to_thread(archive.write, target, self._cache.rows(), self._cache.newest)
+
+    async def restore(self, source: Path) -> Path:
+        """Make the records those of a checked backup, at one moment for all heads; returns where the former ones are.
+
+        Cut off at any point, all heads have the former records or the new ones.
+        """
+        wanted = await asyncio.to_thread(archive.read, source)
+        self._need_quorum()
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+        aside = beside(self._copy or source, f".before-restore-{stamp}")
+        await self._pulse.confirm()
+        await asyncio.to_thread(archive.write, aside, self._cache.rows(), self._cache.newest)
+        await self._pulse.reached(await install(self._client, self._layout, wanted.rows))
+        log.warning("Database restored", backup=str(source), old=str(aside))
+        return aside
+
+    # --- for a change of engines ---
+
+    async def everything(self) -> Archive:
+        """All records as of one revision, the newest that this head has; raises Unavailable where it has none."""
+        self._cache.check()
+        with contextlib.suppress(AgentError):
+            await self._pulse.confirm()
+        return Archive(self._cache.newest, list(self._cache.rows()))
+
+    def _check(self) -> None:
+        if self._closed:
+            raise Unavailable("the database is closed: the agent is stopping, or changing engines")
+        self._cache.check()
+
+    def _need_quorum(self) -> None:
+        if self._closed or self._pulse.away:
+            raise NoQuorum(self._client.explain(self._pulse.failure or "none has answered yet"))
+
+    def _tell(self, kinds: frozenset[Kind]) -> None:
+        for callback in self._callbacks:
+            callback(kinds)
