@@ -14,6 +14,7 @@ from agent.database.backups import Backup, surplus
 from agent.model import CleanAction, Kind, Record, Tombstone
 from agent.ports import Leftover
 from agent.records.locks import holder
+from agent.records.turns import LOCK
 
 
 class What(StrEnum):
@@ -73,10 +74,11 @@ def why_forget(record: Record, heads: Collection[str], self_uid: str, now: datet
     """Why a record about a head that is gone is not needed any more; None while it is.
 
     `ttl`, in seconds, is for tombstones: one that cannot be read is kept, for it may be all that keeps a removed head
-    out. This head's own records are kept: without its tombstone it would come back by itself.
+    out. This head's own records are kept: without its tombstone it would come back by itself. So is the lock that a
+    clean takes over from whoever left it.
     """
     about = subject(record)
-    if about is None or about == self_uid:
+    if about is None or about == self_uid or (record.kind is Kind.LOCK and record.uid == LOCK):
         return None
     if record.kind is Kind.TOMBSTONE:
         return _why_buried(record, now, ttl)

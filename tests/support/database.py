@@ -36,6 +36,8 @@ class DatabaseRoom:
     clock: StillClock = field(default_factory=StillClock)
     live: Live = field(default_factory=lambda: Live(Config()))
     restored: int = 0
+    minority: bool = False
+    gone: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.backups = self.backups_of(self.store)
@@ -43,7 +45,7 @@ class DatabaseRoom:
 
     def cleaner_of(self, engine: StoreEngine) -> Cleaner:
         """A cleaner whose backups and work are those of another engine."""
-        turns = always(self.store, engine)
+        turns = always(self.store, engine, lambda: self.minority, self.gone)
         return Cleaner(self.store, self.store, self.housekeeping, self.backups_of(engine), turns, self.live, self.clock)
 
     def backups_of(self, engine: StoreEngine) -> Backups:

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from typing_extensions import override
 
 from agent.errors import Conflict, Stale, Unavailable
-from agent.model import Kind
+from agent.model import Kind, Record
 from agent.ports import ABSENT, Put
 from agent.records.locks import LAPSE, Holding, Lock, Locks, holder, lapsed
 from tests.support.clock import StillClock
@@ -53,6 +53,22 @@ async def test_a_lock_that_is_held_is_refused_with_its_holder_and_its_work(heads
     assert A in refused.value.reason
     assert "clean the database" in refused.value.reason
     assert refused.value.data == {"holder": A, "work": "clean the database", "since": "2030-05-01T12:00:00.000Z"}
+
+
+async def test_of_two_that_ask_at_the_same_moment_one_gets_it(heads: Heads) -> None:
+    class Slow(MemoryStore):
+        @override
+        async def get(self, kind: Kind, uid: str) -> Record | None:
+            found = await super().get(kind, uid)
+            await asyncio.sleep(0)
+            return found
+
+    heads.store = Slow(kind="etcd")
+    for askers in ((A, B, C), (B, C)):  # the second time, over the lock of a head that is down
+        asked = [heads.start(uid).acquire(NAME, "clean") for uid in askers]
+        got = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(one) for one in got] == [Lock, *[Conflict] * (len(askers) - 1)]
+        heads.gone = {A}
 
 
 async def test_a_lock_that_was_given_back_is_free(heads: Heads) -> None:
