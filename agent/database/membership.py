@@ -113,13 +113,10 @@ class Membership:
         if self._turn.locked():
             raise Conflict("this head is leaving already: wait for the end of that", code="busy")
         async with self._turn:
-            note = await self._begun()
+            note, cluster = await self._begun(), await self._cluster()
             if note is not None:
-                if (await self._cluster())["id"] == note.former:  # with the certificate that the others still know
-                    await self._credentials().settle(note.former)
                 return await self._go(note)
             heads = await self._store.records(Kind.HEAD)
-            cluster = await self._cluster()
             peers = peers_of(self._self_uid, heads)
             if not peers:
                 if "left" in cluster:
@@ -171,6 +168,7 @@ class Membership:
         return Left(self._self_uid, note.cluster, note.remaining, steps.all)
 
     async def _move(self, note: _Leaving, steps: Steps) -> None:
+        await self._credentials().settle(note.former)  # cut off before, it goes on as whom the others know
         with steps.doing("back up the database"):
             await self._backups.write()
         records = await everything(self._store)

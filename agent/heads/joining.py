@@ -133,7 +133,8 @@ class Joining:
             if await self._is_member_of(met):
                 return Joined(met.cluster, self._registry.self_uid, met.uid, already=True, steps=steps.all)
             await self._may_move(met, force=invitation.force)
-        before = await everything(self._store)
+        await self._credentials().settle(self._registry.members.cluster)  # whatever was cut off before
+        former, before = self._engine.kind, await everything(self._store)
         if any(record.kind in OBJECT_KINDS for record in before):
             with steps.doing("back up the database"):
                 await self._means.backup()
@@ -150,7 +151,8 @@ class Joining:
                 await self._credentials().settle(met.cluster)
         except AgentError as err:
             step = steps.all[-1].step
-            undone = await self._undo(before, invitation, ca, steps, err)
+            log.warning("Join failed and is being undone", step=step, reason=err.reason, url=invitation.url)
+            undone = await self._undo(former, before, invitation, ca, steps)
             what = "everything was undone" if undone else "not all could be undone: see this agent's journal"
             err.reason = f"cannot join, at the step {step!r}: {err.reason.removeprefix('cannot join: ')}; {what}"
             raise
@@ -230,10 +232,9 @@ class Joining:
         return _read(answer, Welcome, "the cluster's answer cannot be understood")
 
     async def _take_over(self, welcome: Welcome) -> None:
+        await self._local.attach(welcome.attachment)
         if welcome.attachment.engine == "sqlite":
             await reshape(self._store, self._records(welcome))
-        else:
-            await self._local.attach(welcome.attachment)
 
     def _records(self, welcome: Welcome) -> list[Record]:
         """The cluster's id and its list of heads, as this head's own database keeps them."""
@@ -256,15 +257,12 @@ class Joining:
             why = answer.envelope.get("reason", f"status {answer.status}")
             raise Unavailable(f"cannot join: head {met.uid} does not take this head for one: {why}", code="unproven")
 
-    async def _undo(
-        self, before: Sequence[Record], invitation: Invitation, ca: str, steps: Steps, why: AgentError
-    ) -> bool:
+    async def _undo(self, former: str, before: Sequence[Record], invitation: Invitation, ca: str, steps: Steps) -> bool:
         """Put everything back as it was, and tell whether that worked; else it is mended at the next start."""
-        log.warning("Join failed and is being undone", reason=why.reason, url=invitation.url)
         cluster = next(str(record.body["id"]) for record in before if record.kind is Kind.CLUSTER)
         parts: list[tuple[str, Callable[[], Awaitable[object]]]] = [
             ("undo: the cluster's record of this head", lambda: self._withdraw(invitation, ca)),
-            ("undo: the database", lambda: self._put_back(before)),
+            ("undo: the database", lambda: self._put_back(former, before)),
             ("undo: the certificate", lambda: self._credentials().settle(cluster)),
             ("undo: what is known of heads", self._registry.load),
         ]
@@ -285,11 +283,11 @@ class Joining:
             await self._introductions.ask(invitation.url, ca, invitation.token, "DELETE", f"/head/{uid}?force=1", None)
         )
 
-    async def _put_back(self, before: Sequence[Record]) -> None:
-        if self._engine.kind == "sqlite":
+    async def _put_back(self, former: str, before: Sequence[Record]) -> None:
+        if self._engine.kind == former == "sqlite":
             await reshape(self._store, [record for record in before if record.kind in SHAPE])
         else:
-            await self._local.found("sqlite", before)
+            await self._local.found(former, before)
 
 
 _KINDS: Mapping[int, type[AgentError]] = {
