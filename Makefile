@@ -22,8 +22,7 @@ help:
 	@echo 'make test-system   tests on booted heads only         (TESTS= as above)'
 	@echo 'make lint          ruff, mypy, import-linter'
 	@echo 'make bench         measurements, as ratios to their baselines'
-	@echo 'make soak          simulate many heads for long    (DAYS=1000 head-days, HEADS=15, LOSS=0.1, SEED=1)'
-	@echo 'make soak          heads in random faults, for HOURS=, from SEED=; prints what it did'
+	@echo 'make soak          many simulated heads, then live ones, in random faults (DAYS= HEADS= LOSS=, HOURS=, SEED=)'
 	@echo 'make setup         install what all of these need'
 	@echo 'make install       lay out the installed files (DESTDIR=, prefix=/usr)'
 	@echo 'make etc, lock     write etc/head-agent.ini; pin the requirements anew'
@@ -99,16 +98,10 @@ bench: setup
 
 # Ends at the first thing that must never happen, saying the seed that brings it about.
 soak: setup
+	$(say) 'Simulated heads'
+	@$(python) -m tests.simulator --days $${DAYS:-1000} --heads $${HEADS:-15} --loss $${LOSS:-0.1} $${SEED:+--seed $$SEED}
 	$(say) 'Live heads'
 	@$(python) -m tests.soak.live --hours $${HOURS:-0.25} $${SEED:+--seed $$SEED}
-
-DAYS = 1000
-HEADS = 15
-LOSS = 0.1
-SEED = 1
-
-soak: setup
-	@$(python) -m tests.simulator --days $(DAYS) --heads $(HEADS) --loss $(LOSS) --seed $(SEED)
 
 run: setup
 	@exec $(python) -m tests.system.demo
