@@ -33,13 +33,31 @@ async def test_a_commit_on_a_full_disk_does_nothing_and_says_why(disk: SmallDisk
         disk.fill()
         with pytest.raises(Unavailable, match="disk is full"):
             await store.commit(*(big(n) for n in range(1, 50)))
-        assert store.problem is None
+        assert store.problem == "cannot write to the database: the disk is full"
         assert [r.uid for r in await store.records(Kind.REPO)] == [f"{0:032d}"]
         assert await store.references("", 10) == ["iso/0"]
         disk.free()
         assert await store.commit(*(big(n) for n in range(1, 50))) > done
+        assert store.problem is None
         assert len(await store.references("", 100)) == 50
         assert await store.check() == []
+
+
+async def test_that_a_write_works_again_is_found_out_without_one(disk: SmallDisk) -> None:
+    async with SqliteStore.open(disk.path / "agent.db") as store:
+        done = await store.commit(big(0))
+        disk.fill()
+        with pytest.raises(Unavailable, match="disk is full"):
+            await store.commit(*(big(n) for n in range(1, 50)))
+        await store.reopen_if_needed()
+        assert store.problem is not None
+        told: list[frozenset[Kind]] = []
+        store.on_change(told.append)
+        disk.free()
+        await store.reopen_if_needed()
+        assert store.problem is None
+        assert told == [frozenset(Kind)]
+        assert await store.commit(big(1)) == done + 1
 
 
 async def test_a_full_disk_at_the_start_leaves_the_records_readable(disk: SmallDisk) -> None:

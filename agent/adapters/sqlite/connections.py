@@ -18,8 +18,10 @@ from agent.errors import Unavailable
 
 log = structlog.get_logger()
 
+WRITE = "write to"
+"""What a write is called in errors."""
 _ROOM = 4 * 2**20
-"""Bytes that must be free before the second connection is tried again."""
+"""Bytes that must be free before the second connection, or a write that found no room, is tried again."""
 
 
 class Connections:
@@ -33,6 +35,8 @@ class Connections:
         self.path = path
         self.failure: Unavailable | None = Unavailable("the database is not open yet")
         self.cramped = False
+        self.unwritten: DiskFull | None = None
+        """Why the last write failed, when it was for lack of room; reading goes on."""
         self.revision = 0
         """The newest revision that is known; it never goes back while the agent runs."""
         self._migrations = migrations
@@ -71,6 +75,8 @@ class Connections:
             self.fail(err)
             return
         self._said = None
+        if not self.cramped:
+            self.unwritten = None
         if self.failure is not None:
             self.failure = None
             log.info("Database opened", path=str(self.path), revision=self.revision)
@@ -84,6 +90,23 @@ class Connections:
             await self.close(Unavailable("the database is being opened again: try again in a moment"))
         if self.failure is not None and not isinstance(self.failure, Damaged):
             await self.open()
+        elif self.failure is None and self.unwritten is not None and not self.cramped:
+            await self._write_again()
+
+    def wrote(self) -> None:
+        """Note that a write worked."""
+        if self.unwritten is not None:
+            self.unwritten = None
+            log.info("Database can be written again", path=str(self.path))
+
+    async def _write_again(self) -> None:
+        """Find out whether a write works again, by one that changes nothing."""
+        if await asyncio.to_thread(sqlite_file.room, self.path) < _ROOM:
+            return
+        with contextlib.suppress(Unavailable), self.guard(WRITE):
+            await self.writer.execute_fetchall("UPDATE store SET revision = revision")
+            self.wrote()
+            self._told()
 
     async def close(self, why: Unavailable) -> None:
         """Close both; from now on everybody is answered `why`."""
@@ -116,6 +139,8 @@ class Connections:
             failure = translate(err, doing)
             if isinstance(failure, Damaged) and self.failure is None:
                 self.fail(failure)
+            if isinstance(failure, DiskFull) and doing == WRITE:
+                self._cannot_write(failure)
             raise failure from err
         except OSError as err:
             raise translate_os(err, doing) from err
@@ -126,6 +151,12 @@ class Connections:
             moved = Damaged("cannot use the database: its file was moved or replaced while it was in use")
             self.fail(moved)
             raise moved
+
+    def _cannot_write(self, why: DiskFull) -> None:
+        if self.unwritten is None:
+            advice = "make room on its disk; it can be read, so unused files can be removed"
+            log.error("Database cannot be written", path=str(self.path), reason=why.reason, advice=advice)
+        self.unwritten = why
 
     def need_room(self, doing: str) -> None:
         """Raises Unavailable unless another connection can be opened beside these."""

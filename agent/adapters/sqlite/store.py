@@ -14,7 +14,7 @@ import structlog
 
 from agent.adapters.refusals import expect, name_taken
 from agent.adapters.sqlite import file as sqlite_file
-from agent.adapters.sqlite.connections import Connections
+from agent.adapters.sqlite.connections import WRITE, Connections
 from agent.adapters.sqlite.errors import Damaged
 from agent.adapters.sqlite.file import Migrations
 from agent.adapters.sqlite.schema import MIGRATIONS, faults
@@ -101,7 +101,7 @@ class SqliteStore:
     async def commit(self, *changes: Change) -> int:
         """Apply all changes or none, on the disk before it returns."""
         async with self._writing:
-            with self._connections.guard("write to"):
+            with self._connections.guard(WRITE):
                 writer = self._connections.writer
                 if not changes:
                     return self._connections.revision
@@ -120,6 +120,7 @@ class SqliteStore:
                             self._tell(_kinds(changes))
                     raise
             self._connections.revision = revision
+            self._connections.wrote()
         self._tell(_kinds(changes))
         return revision
 
@@ -135,13 +136,17 @@ class SqliteStore:
 
     @property
     def problem(self) -> str | None:
-        """Why the database cannot be used, or None."""
-        failure = self._connections.failure
+        """Why the database cannot be used, or could not be written for lack of room; None while all is well."""
+        failure = self._connections.failure or self._connections.unwritten
         return failure.reason if failure else None
 
     async def reopen_if_needed(self) -> None:
         """A loop's work: try again to open a database that was away; raises Unavailable while it still is."""
-        if self._connections.failure is not None or self._connections.cramped:
+        if (
+            self._connections.failure is not None
+            or self._connections.cramped
+            or self._connections.unwritten is not None
+        ):
             async with self._writing:
                 await self._connections.reopen()
         if self._connections.failure is not None:
