@@ -37,9 +37,10 @@ class Endpoints:
 
     @property
     def due(self) -> list[str]:
-        """Those that failed and may be tried again, by somebody who has the time to wait for them."""
+        """Those that failed and may be tried again, by somebody who has the time to wait; longest ago first."""
         now = self._clock.monotonic()
-        return [url for url in self.all if now - self._failed.get(url, now) >= PENALTY]
+        past = [url for url in self._failed if now - self._failed[url] >= PENALTY]
+        return sorted(past, key=lambda url: self._failed[url])
 
     def trusted(self, url: str) -> bool:
         """Whether it has not failed lately."""

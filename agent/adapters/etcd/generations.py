@@ -41,7 +41,11 @@ async def install(client: EtcdClient, layout: Layout, rows: Iterable[Row], base:
     await _if(client, layout, clearing, [put(layout.restoring, filling)], becomes=filling)
     for batch in _batches(layout, current.generation, rows):
         await _if(client, layout, filling, batch)
-    exchange = [put(layout.current, msgspec.json.encode(current)), drop(layout.restoring)]
+    exchange = [
+        put(layout.current, msgspec.json.encode(current)),
+        put(layout.commit("restore"), mine.encode()),  # a change like any other: who asks for the newest hears of it
+        drop(layout.restoring),
+    ]
     answer = await _txn(client, [_is(layout.restoring, filling), unchanged(layout.current, revision)], exchange)
     found, at = await _current(client, layout)
     if not answer.succeeded and found != current:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 import structlog
@@ -144,11 +145,9 @@ class Pulse:
         self._turns = 0
 
     async def _retry_failed(self) -> None:
-        """Try members that failed, so that nobody who waits has to; back to the preferred one when it is well."""
-        for url in self._client.endpoints.due:
-            try:
+        """Try a member that failed, so that nobody who waits has to; back to the preferred one when it is well."""
+        for url in self._client.endpoints.due[:1]:  # one at a time: the next question must not wait for many
+            with contextlib.suppress(Again, AgentError):
                 await self._client.attempt(url, "kv/range", get(self._layout.current), Ranged)
-            except (Again, AgentError):
-                continue
         if self._follower.url not in (None, self._client.endpoints.best):
             self._follower.move()
