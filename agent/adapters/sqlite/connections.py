@@ -56,6 +56,11 @@ class Connections:
         """The connection that reads; raises Unavailable."""
         return self._usable(self._reader)
 
+    @property
+    def sound(self) -> bool:
+        """Whether nothing has to be tried again."""
+        return self.failure is None and not self.cramped and self.unwritten is None
+
     async def open(self) -> None:
         """Have the database checked and open; what prevents it is in `failure` afterwards."""
         try:

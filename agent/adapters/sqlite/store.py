@@ -142,11 +142,7 @@ class SqliteStore:
 
     async def reopen_if_needed(self) -> None:
         """A loop's work: try again to open a database that was away; raises Unavailable while it still is."""
-        if (
-            self._connections.failure is not None
-            or self._connections.cramped
-            or self._connections.unwritten is not None
-        ):
+        if not self._connections.sound:
             async with self._writing:
                 await self._connections.reopen()
         if self._connections.failure is not None:
