@@ -29,6 +29,7 @@ class CurrentStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._callbacks: list[Callable[[frozenset[Kind]], None]] = []
+        self._switches = 0
         self._committing = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -140,8 +141,11 @@ class CurrentStore:
         return await self._engine.restore(source)
 
     def _listen(self, engine: Engine) -> None:
+        self._switches += 1
+        switches = self._switches
+
         def heard(kinds: frozenset[Kind]) -> None:
-            if self._engine is engine:
+            if self._switches == switches:
                 self._tell(kinds)
 
         engine.on_change(heard)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from agent.config import Api, Config, Files, Services, State
-from agent.hostfiles import RULE, SERVICE, SOCKET, differences, render, unit_expression
+from agent.config.sections import Etcd
+from agent.hostfiles import ENGINE, RULE, SERVICE, SOCKET, differences, render, unit_expression
 
 
 @pytest.mark.parametrize(
@@ -124,3 +125,21 @@ def test_units_named_by_an_alias_are_in_the_rule_and_nowhere_else() -> None:
     assert unit_expression("chrony.service") in resolved[RULE]
     assert unit_expression("chrony.service") not in plain[RULE]
     assert {path for path in plain if plain[path] != resolved[path]} == {RULE}
+
+
+def test_the_agents_etcd_is_as_it_is_shipped_unless_it_is_configured_elsewhere() -> None:
+    assert render(Config())[ENGINE].splitlines()[1:] == ["[Service]"]
+
+
+def test_the_agents_etcd_follows_the_state_directory_and_the_binary() -> None:
+    config = Config(state=State(directory=Path("/srv/my state")), etcd=Etcd(binary=Path("/opt/etcd")))
+
+    assert render(config)[ENGINE].splitlines()[1:] == [
+        "[Unit]",
+        "ConditionPathExists=",
+        "ConditionPathExists=/srv/my state/etcd.yaml",
+        "[Service]",
+        'ReadWritePaths="-/srv/my state"',
+        "ExecStart=",
+        'ExecStart=/opt/etcd --config-file "/srv/my state/etcd.yaml"',
+    ]
