@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.support.company import eventually, head, shown
+from tests.support.daemon import free_port
 
 
 async def test_two_heads_become_a_cluster(tmp_path: Path) -> None:
@@ -56,8 +57,6 @@ async def test_a_removed_head_stays_out_until_it_joins_again(tmp_path: Path) -> 
         assert (await second.join(first))[0] == 200
         await first.data("DELETE", f"/head/{second.uid}?force=1")
 
-        status, refused = await second.ask("GET", "/head/files/references")
-        assert status == 200  # its own tools still serve its own people
         status, answer = await second.join(first)
 
         assert (status, answer["data"]["already"]) == (200, False), shown(answer)
@@ -86,3 +85,39 @@ async def test_an_operator_joins_and_leaves_with_what_the_commands_print(tmp_pat
         assert "is alone in a new cluster" in left.stdout
         assert set(await first.heads()) == {first.uid}
         assert set(await second.heads()) == {second.uid}
+
+
+async def test_each_refusal_has_its_word_and_changes_nothing(tmp_path: Path) -> None:
+    with head(tmp_path, 1).running() as first, head(tmp_path, 2).running() as second:
+        good, before, files = await first.invitation(), await second.heads(), second.files()
+        reader = await first.token(permissions=["HeadsRead"])
+        foreign = await second.token()
+        closed = f"https://127.0.0.9:{free_port()}"
+        for changed, status, code in (
+            ({"url": closed}, 503, "unreachable"),
+            ({"url": first.url.replace("https", "http")}, 503, "unreachable"),
+            ({"ca_sha256": "0" * 64}, 409, "wrong-ca"),
+            ({"ca_sha256": "zz"}, 422, "hash"),
+            ({"token": "nonsense"}, 403, "unauthenticated"),
+            ({"token": foreign}, 403, "unauthenticated"),
+            ({"token": reader}, 403, "permission"),
+            ({"url": second.url, "ca_sha256": await second.ca_sha256()}, 409, "self"),
+        ):
+            answer = await second.ask("POST", "/head/join", {**good, **changed})
+            assert (answer[0], answer[1]["code"]) == (status, code), shown(answer)
+            assert answer[1]["reason"]
+        for path, body in (("/heads/join", {}), ("/heads/farewell", None)):
+            refused = await first.ask("POST", path, body)
+            assert (refused[0], refused[1]["code"]) == (403, "tls-only" if body == {} else "self-only")
+        assert await second.data("GET", "/head/join") is None
+
+        assert {uid: h["edition"] for uid, h in (await second.heads()).items()} == {
+            uid: h["edition"] for uid, h in before.items()
+        }
+        assert second.files() == files
+        assert set(await first.heads()) == {first.uid}
+        assert (await second.ask("POST", "/head/join", good))[0] == 200
+        everything = first.ended() + second.ended()
+    assert "Joined a cluster" in everything
+    for secret in (good["token"], foreign, "PRIVATE KEY"):
+        assert secret not in everything

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import signal
 import ssl
 import subprocess
 import sys
@@ -89,6 +90,12 @@ class HeadDaemon:
         """cw-headctl on this head."""
         command = [sys.executable, "-m", "agent.ctl", "--socket", str(self.directory / "sock"), *arguments]
         return subprocess.run(command, cwd=ROOT, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+
+    def ended(self) -> str:
+        """Stop it; all that it has logged."""
+        assert self.daemon is not None
+        self.daemon.signal(signal.SIGTERM)
+        return self.daemon.ended()[1]
 
     def files(self) -> dict[str, bytes]:
         """What says who it is: the files of its state directory, the database and its companions left out."""

@@ -135,7 +135,7 @@ def test_a_head_leaves_with_its_records_and_joins_again(three: Cluster) -> None:
     assert gone.api("GET", "/heads").body["meta"]["standing"] == "alone"
     assert gone.api("POST", "/database/leave").status in (200, 409)
 
-    _rejoin(three, gone)
+    _rejoin(three, gone, "--force")  # what it took along is in the shared database still
     gone.api("DELETE", f"/image/{image}")
     rest[0].api("DELETE", f"/image/{image}")
 
@@ -152,7 +152,7 @@ def test_a_head_is_asked_through_another(three: Cluster) -> None:
     assert "cannot" in failing(one, "cw-headctl", "--head", "n" * 32, "services").stderr
 
 
-def _rejoin(three: Cluster, head: Head) -> None:
+def _rejoin(three: Cluster, head: Head, *options: str) -> None:
     through = three.others(head)[0]
-    head.run("cw-headctl", "join", *three.invitation(through))
+    head.run("cw-headctl", "join", *three.invitation(through), *options)
     three.settled()
