@@ -129,6 +129,17 @@ class TestOnlyHere:
         await world.restart_bus()
         assert await starting == "done"
 
+    async def test_an_action_waits_for_a_systemd_that_is_away_for_a_moment(
+        self, one: Followed, world: FakeWorld
+    ) -> None:
+        await world.systemd.disconnect()
+        await one.ears.until(lambda: isinstance(one.ears.events[-1], Lost))
+        starting = asyncio.create_task(one.manager.job(Verb.START, ONE, PATIENCE))
+        await asyncio.sleep(0)
+        assert not starting.done()
+        await world.systemd.connect()
+        assert await starting == "done"
+
     async def test_more_calls_than_the_bus_bears_wait_for_each_other(self, one: Followed) -> None:
         calls = [one.manager.reset_failed(ONE, PATIENCE) for _ in range(400)]
         assert await asyncio.gather(*calls) == [None] * 400

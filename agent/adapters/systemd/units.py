@@ -24,6 +24,9 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
 SETTLE = 2.0
 """Seconds that the answer to an action waits for what it has changed to be looked at."""
 
+BACK = 2.0
+"""Seconds that an action waits for systemd to come back to the bus, which a daemon-reexec has it leave for a moment."""
+
 SWITCHES = 4
 """Units that are enabled or disabled at once: each has systemd reload all units, and many would silence it."""
 
@@ -38,6 +41,8 @@ class SystemdUnits:
         self._selection = wire.Selection(())
         self._hear: Callable[[UnitEvent], None] = lambda _event: None
         self._systemd: Reader | None = None
+        self._back = asyncio.Event()
+        """Whether there is a systemd to ask."""
         self._jobs = Jobs()
         self._units: dict[str, Unit] = {}
         self._files: dict[str, str] = {}
@@ -136,6 +141,10 @@ class SystemdUnits:
 
     async def _do(self, doing: str, method: str, signature: str, *arguments: Any, timeout: float) -> Any:
         if self._systemd is None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(BACK, timeout)):
+                    await self._back.wait()
+        if self._systemd is None:
             raise Unavailable(f"cannot {doing}: systemd is not reachable over D-Bus")
         try:
             return await self._systemd.manager(method, signature, *arguments, timeout=timeout)
@@ -173,7 +182,7 @@ class SystemdUnits:
         except BusError as err:
             self._hear(Lost(f"cannot ask systemd: {err.message}"))
         finally:
-            self._systemd = None
+            self._lose()
             await bus.close()
         return listed
 
@@ -188,6 +197,7 @@ class SystemdUnits:
         self._files = listing.files
         self._units = self._merged(listing.units, meanwhile)
         self._systemd = systemd
+        self._back.set()
         if not self._relist:
             self._reloading = False  # its end was missed: systemd does not answer in between
         self._hear(Snapshot(tuple(self._units.values())))
@@ -279,8 +289,12 @@ class SystemdUnits:
         self._reloading = begins
         self._read_all()
 
-    def _on_owner(self, owner: str) -> None:
+    def _lose(self) -> None:
         self._systemd = None
+        self._back.clear()
+
+    def _on_owner(self, owner: str) -> None:
+        self._lose()
         if owner:
             self._read_all()
         else:
