@@ -104,6 +104,37 @@ def test_two_parts_never_judge_each_other() -> None:
         assert cluster.uids[0] in judging
 
 
+def answers(cluster: Cluster, victim: str) -> set[frozenset[str]]:
+    """What the other heads answer to GET /heads/down: one answer if they agree."""
+    found = set()
+    for uid in set(cluster.uids) - {victim}:
+        states = cluster.states(uid)
+        found.add(frozenset(other for other, state in states.items() if state is State.DOWN))
+    return found
+
+
+@pytest.mark.parametrize("heads", [3, 5, 15])
+def test_with_a_shared_database_all_heads_answer_alike_within_half_a_second(heads: int) -> None:
+    cluster = Cluster(heads, heads, LOSSY, shared=True)
+    cluster.run(30)
+    for victim, strike in zip(cluster.uids, ("switch_off", "kill", "stop"), strict=False):
+        cluster.leave(victim)
+        getattr(cluster.machines[victim], strike)()
+        seen, differing = set(), 0
+        for tenth in range(300):
+            if tenth == 150:
+                cluster.come_back(victim)
+                cluster.machines[victim].start()
+            cluster.run(0.1)
+            now = answers(cluster, victim)
+            differing = differing + 1 if len(now) > 1 else 0
+            assert differing < 5
+            seen |= now
+        assert seen == {frozenset(), frozenset({victim})}
+        assert answers(cluster, victim) == {frozenset()}
+    assert cluster.findings.false_down == []
+
+
 def test_a_run_can_be_repeated_to_the_last_event() -> None:
     order = Order(5, 2.0, 11, LOSSY)
     assert simulate(order) == simulate(order)

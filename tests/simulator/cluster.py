@@ -13,6 +13,7 @@ from agent.heads.liveness import Standing, State
 from agent.heads.members import Members
 from tests.simulator.link import Link, Network
 from tests.simulator.machine import Machine
+from tests.simulator.shared import SharedDatabase
 from tests.simulator.world import World
 from tests.support.people import CLUSTER, head
 
@@ -51,14 +52,15 @@ class Findings:
 class Cluster:
     """Heads that all beat to each other, and the truth about them."""
 
-    def __init__(self, heads: int, seed: int, network: Network, live: Live | None = None) -> None:
+    def __init__(self, heads: int, seed: int, network: Network, *, shared: bool = False) -> None:
         self.world = World(seed)
+        self.database = SharedDatabase(self.world) if shared else None
         self.findings = Findings()
-        self.live = live or Live(Config())
+        self.live = Live(Config())
         uids = [f"{number:032d}" for number in range(heads)]
         records = dict.fromkeys(uids, head())
         self.machines = {
-            uid: Machine(uid, Members(CLUSTER, uid, records, {}, 1), self.live, self.world, network.loss)
+            uid: Machine(uid, Members(CLUSTER, uid, records, {}, 1), self.live, self.world, network.loss, self.database)
             for uid in uids
         }
         self.links: dict[tuple[str, str], Link] = {}
@@ -91,10 +93,11 @@ class Cluster:
         self.findings.head_hours += seconds * len(self.machines) / 3600
 
     def states(self, observer: str) -> Mapping[str, State]:
-        """What a head says of all heads."""
+        """What a head answers of all heads."""
         machine = self.machines[observer]
         assert machine.detector is not None
-        outlook = machine.detector.look(machine.members, machine.clock.now())
+        look = machine.verdicts.look if machine.verdicts else machine.detector.look
+        outlook = look(machine.members, machine.clock.now())
         return {uid: condition.state for uid, condition in outlook.conditions.items()}
 
     def leave(self, uid: str) -> None:

@@ -8,14 +8,18 @@ from agent.config import Live
 from agent.heads.beat import Beat
 from agent.heads.detector import Detector, Turn
 from agent.heads.members import Members
+from agent.heads.verdicts import Verdicts
 from tests.simulator.link import Link
+from tests.simulator.shared import SharedDatabase, finished
 from tests.simulator.world import SimulatedClock, World
 
 
 class Machine:
     """A head that is on or off, whose agent runs, hangs or is stopped."""
 
-    def __init__(self, uid: str, members: Members, live: Live, world: World, loss: float) -> None:
+    def __init__(
+        self, uid: str, members: Members, live: Live, world: World, loss: float, database: SharedDatabase | None
+    ) -> None:
         self.uid = uid
         self.members = members
         self.links: list[Link] = []
@@ -25,11 +29,14 @@ class Machine:
         self.frozen = False
         self.detector: Detector | None = None
         """None while no agent runs."""
+        self.verdicts: Verdicts | None = None
+        """Where the heads share a database."""
         self.clock = SimulatedClock(world, world.random.uniform(0, 1e6))
         self.told: Callable[[Machine, list[Turn]], None] = lambda _machine, _turns: None
         self._live = live
         self._world = world
         self._loss = loss
+        self._database = database
         self._inbox: list[Beat] = []
         self._owes_beat = False
 
@@ -44,6 +51,9 @@ class Machine:
         boot = f"{self._world.random.getrandbits(64):016x}"
         self.detector = Detector(lambda: self.members, self.uid, self._live, self.clock, boot)
         self.detector.on_change(lambda turns: self.told(self, turns))
+        if self._database is not None:
+            store = self._database.open(self.uid)
+            self.verdicts = Verdicts(store, store, lambda: self.members, self.detector, self.clock)
         for link in self.inward:
             link.reset()
         for link in self.links:
@@ -107,6 +117,13 @@ class Machine:
         """Let the agent's loop turn."""
         if self.detector is not None and not self.frozen:
             self.detector.tick()
+            self.agree()
+
+    def agree(self) -> None:
+        """Let the loop of the verdicts turn, if something has woken it."""
+        if self.verdicts is not None and self.verdicts.changed.is_set() and self.detector and not self.frozen:
+            self.verdicts.changed.clear()
+            finished(self.verdicts.reconcile())
 
     def _beat(self, boot: str) -> None:
         if self.detector is None or self.detector.boot != boot:
