@@ -114,7 +114,7 @@ def _rule(patterns: tuple[str, ...]) -> str:
             return verb === "restart" || verb === "reload";
         // Its database: a unit that the agent configures, as its own user and in a sandbox that root's file describes.
         if (unit === "{ENGINE_UNIT}")
-            return ["start", "stop", "restart", "reset-failed"].indexOf(verb) >= 0;
+            return ["start", "stop", "restart"].indexOf(verb) >= 0;
         // enable and disable are one-shot units of root's: their instance is the unit in question.
         var change = /^{UNIT}-(?:enable|disable)@(.+\\.service)$/.exec(unit);
         if (change)

@@ -60,7 +60,7 @@ def test_the_one_shots_are_for_the_supervised_only(sampled: Head, instance: str)
 
 def test_it_may_start_stop_and_restart_its_database_and_no_more(head: Head) -> None:
     etcd = "clusterware-head-agent-etcd"  # without its configuration a start does nothing (ConditionPathExists)
-    for verb in ("start", "stop", "restart", "reset-failed"):
+    for verb in ("start", "stop", "restart"):
         assert _as_agent(head, "systemctl", verb, etcd) == 0
     for words in (("kill", etcd), ("set-property", etcd, "CPUWeight=3"), ("enable", etcd), ("start", f"{etcd}@x")):
         assert _as_agent(head, "systemctl", *words) != 0
