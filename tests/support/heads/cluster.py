@@ -93,7 +93,7 @@ class Cluster:
         founder, *others = self.heads
         for head in others:
             if head.uid not in founder.api("GET", "/heads").data:
-                head.run("cw-headctl", "join", *self.invitation(founder), check=False)
+                head.run("cw-headctl", "join", "--force", *self.invitation(founder), check=False)
 
     def etcd_leader(self) -> Head:
         """The head that carries etcd's leader; raises TimeoutError while there is none."""
