@@ -135,6 +135,29 @@ def test_with_a_shared_database_all_heads_answer_alike_within_half_a_second(head
     assert cluster.findings.false_down == []
 
 
+def test_those_that_lose_the_database_and_the_others_together_say_so_and_return() -> None:
+    cluster = Cluster(5, 9, CALM, shared=True)
+    cluster.run(30)
+    away, rest = set(cluster.uids[:2]), set(cluster.uids[2:])
+    assert cluster.database is not None
+    for change in (1, -1):
+        for (sender, receiver), link in cluster.links.items():
+            if (sender in away) is not (receiver in away):
+                link.cut(change)
+        for uid in away:
+            cluster.database.caches[uid].age = 1.0 if change == 1 else None
+            cluster.database.caches[uid].catch_up()
+            cluster.leave(uid) if change == 1 else cluster.come_back(uid)
+        cluster.run(30)
+        for uid in rest:
+            expected = State.DOWN if change == 1 else State.UP
+            assert {cluster.states(uid)[other] for other in away} == {expected}
+        for uid in away:
+            expected = State.UNKNOWN if change == 1 else State.UP
+            assert {cluster.states(uid)[other] for other in rest} == {expected}
+    assert cluster.findings.false_down == []
+
+
 def test_a_run_can_be_repeated_to_the_last_event() -> None:
     order = Order(5, 2.0, 11, LOSSY)
     assert simulate(order) == simulate(order)
