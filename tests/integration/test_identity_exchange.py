@@ -47,6 +47,7 @@ async def test_both_cas_are_believed_until_the_former_is_dropped(head: Head) -> 
     key, certificate = head.identity.key_sha256, head.identity.fingerprint
     pair = await head.exchange.propose()
     (new,) = ca_names(pair.pem)
+    assert ca_names(head.identity.ca_pem) == (old, new)  # whoever proposes it believes it
     await head.exchange.trust(pair)
     assert ca_names(head.identity.ca_pem) == (old, new)
     assert head.identity.fingerprint == certificate

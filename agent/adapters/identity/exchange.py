@@ -57,7 +57,9 @@ class CaFiles(Authority):
     async def propose(self) -> CaPair:
         """The CA to change to."""
         cluster = self._cluster()
-        return await asyncio.to_thread(self._propose, cluster)
+        pair = await asyncio.to_thread(self._propose, cluster)
+        await self._reissue()
+        return pair
 
     @override
     async def trust(self, pair: CaPair) -> None:
