@@ -113,17 +113,19 @@ class Membership:
         if self._turn.locked():
             raise Conflict("this head is leaving already: wait for the end of that", code="busy")
         async with self._turn:
-            note, cluster = await self._begun(), await self._cluster()
+            note = await self._begun()
             if note is not None:
                 return await self._go(note)
             heads = await self._store.records(Kind.HEAD)
             peers = peers_of(self._self_uid, heads)
             if not peers:
-                if "left" in cluster:
-                    return Left(self._self_uid, str(cluster["id"]), (), [])
+                here = await self._store.get(Kind.CLUSTER, CLUSTER)
+                if here is not None and "left" in here.body:
+                    return Left(self._self_uid, str(here.body["id"]), (), [])
                 raise cannot_leave(self._self_uid, heads)
             if objection := await self._engine.objection(self._self_uid):
                 raise Conflict(f"cannot leave: {objection}; nothing was changed", code="quorum")
+            cluster = await self._cluster()
             own = next((head.body for head in heads if head.uid == self._self_uid), None)
             return await self._go(_Leaving(str(cluster["id"]), uuid4().hex, peers, own))
 

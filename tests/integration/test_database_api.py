@@ -10,12 +10,12 @@ import pytest
 
 from agent.api.openapi import described
 from agent.api.routes import ROUTES
-from agent.database.membership import Membership
 from agent.loops import Loops
 from agent.model import Kind
 from agent.ports import Leftover, Put
 from tests.support.database import DatabaseRoom, uid
 from tests.support.http import client, served
+from tests.support.moving import MovingHead
 
 ROWS = [route for route in ROUTES if route.path.startswith(("/database/", "/healthz", "/readyz", "/openapi"))]
 
@@ -37,7 +37,7 @@ async def http(room: DatabaseRoom, tmp_path: Path) -> AsyncIterator[aiohttp.Clie
         "openapi": described(ROWS),
         "cleaner": room.cleaner,
         "backups": room.backups,
-        "membership": Membership(room.store, uid(1)),
+        "membership": MovingHead(1, tmp_path / "more", room.store).membership,
     }
     async with served(tmp_path / "s", ROWS, rooms=rooms), client(tmp_path / "s") as session:
         yield session

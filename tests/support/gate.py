@@ -99,6 +99,7 @@ async def running_head(directory: Path) -> AsyncIterator[Head]:
     gate = AccessGate(running.live, roster, JwtVerifier(), PeerCertificate.read, lambda: running.own_addresses, clock)
     rooms = SimpleNamespace(
         engine=SimpleNamespace(kind="sqlite", age=None),
+        engine_url=lambda: None,
         store_age=lambda: None,
         links=Links(running.live, lambda _: None),
         live=running.live,
