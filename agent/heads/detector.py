@@ -93,8 +93,7 @@ class Detector:
 
     def heard(self, beat: Beat, now: float) -> None:
         """Take a beat that came at monotonic second `now`, from the head that it names."""
-        if now - self._ticked > self._live.config.heartbeat.interval:
-            self._notice_gap(now)
+        self._notice_gap(now)
         peer = self._peers.get(beat.head)
         if peer is None:
             self._follow()
@@ -110,8 +109,7 @@ class Detector:
     def tick(self) -> None:
         """Judge by the time that has passed."""
         now = self._clock.monotonic()
-        if now - self._ticked > self._live.config.heartbeat.interval:
-            self._notice_gap(now)
+        self._notice_gap(now)
         self._ticked = now
         self._follow()
         if now >= self._due and not self._all_well(now):
@@ -133,6 +131,7 @@ class Detector:
     def look(self, members: Members, now: datetime) -> Outlook:
         """The outlook on the members at a moment of the wall clock, which only tells how moments are written."""
         moment = self._clock.monotonic()
+        self._notice_gap(moment)
         self._follow(members)
         self._judge(moment)
         conditions = {uid: self._condition(uid, moment, now) for uid in members.heads}
@@ -157,7 +156,9 @@ class Detector:
         )
 
     def _notice_gap(self, now: float) -> None:
-        """This head was held up: the silence meanwhile was its own. After a long one it begins anew."""
+        """If this head was held up, the silence meanwhile was its own. After a long gap it begins anew."""
+        if now - self._ticked <= self._live.config.heartbeat.interval:
+            return
         self._dozed, self._caught_up = self._ticked, now + self._patience.interval / 2
         if now - self._ticked < self._patience.timeout:
             self._excused = now
@@ -221,6 +222,8 @@ class Detector:
             for reporter in self._peers.values():
                 if reporter.beat is not None and (age := reporter.beat.heard.get(peer.uid)) is not None:
                     peer.hear(reporter.direct - age)
+                    if peer.uid not in reporter.beat.stopped:
+                        peer.hear_anew(reporter.direct - age - self._live.config.heartbeat.suspect)
 
     def _judge(self, now: float) -> None:
         patience, peers = self._patience, self._peers.values()

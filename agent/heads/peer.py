@@ -103,6 +103,11 @@ class Peer:
         if moment > self.heard:
             self.heard = moment
 
+    def hear_anew(self, moment: float) -> None:
+        """Note that others hear it surely since `moment`: if it had stopped before, it has started again."""
+        if self.stopped is not None and moment > self.stopped:
+            self._begin("")
+
     def count(self, patience: Patience) -> None:
         """Count the beats in a row of a head that is not up; those that came in a burst are one."""
         since = self.heard - self._counted

@@ -187,6 +187,20 @@ def test_a_clean_stop_is_passed_on(three: Watcher) -> None:
     assert three.detector.next_beat().stopped == {OTHER: ("first", 10.5)}
 
 
+def test_a_head_that_started_again_where_only_others_hear_it_is_up(three: Watcher) -> None:
+    three.beat(OTHER, stopping=True)
+    three.beat(PEER, {OTHER: 0.0}, stopped={OTHER: ("first", 0.0)})
+    three.wait(10, PEER)
+    assert three[OTHER] is DOWN
+    three.wait(2, PEER, heard={OTHER: 0.5})
+    assert three[OTHER] is SUSPECT
+    three.wait(2, PEER, heard={OTHER: 0.5})
+    assert three[OTHER] is UP
+    three.boots[OTHER] = "second"
+    three.wait(1, PEER, OTHER)
+    assert three[OTHER] is UP
+
+
 def test_late_word_of_a_clean_stop_does_not_harm_the_next_run(three: Watcher) -> None:
     three.boots[OTHER] = "second"
     three.wait(1, PEER, OTHER)
@@ -263,6 +277,14 @@ def test_after_a_long_gap_it_begins_anew_and_believes_nothing_that_has_piled_up(
     three.wait(2, PEER, OTHER)
     assert (three[PEER], three[OTHER]) == (UP, UP)
     assert [turn.uid for turn in three.turns if turn.after is DOWN] == [OTHER]
+
+
+def test_a_question_right_after_a_gap_does_not_convict_either() -> None:
+    watcher = Watcher(PEER)
+    watcher.wait(3, PEER)
+    watcher.sleep(60)
+    assert watcher[PEER] is UNKNOWN
+    assert DOWN not in {turn.after for turn in watcher.turns}
 
 
 def test_a_clock_that_is_set_changes_nothing(three: Watcher) -> None:
