@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+import socket
 from collections.abc import Sequence
 from functools import partial
 from itertools import count
@@ -22,6 +23,7 @@ from agent.api.envelope import bug, failure, success
 from agent.api.forward import OPERATOR, forward, operator
 from agent.api.rooms import Rooms
 from agent.api.router import Router
+from agent.api.strangers import Strangers
 from agent.log import REQUEST_ID
 
 log = structlog.get_logger()
@@ -33,7 +35,7 @@ _NOT_HTTP = (
 )
 SERVER = "clusterware-head-agent"
 KEEPALIVE = 75.0
-"""Seconds that a connection may be idle, or take to send a request's header, before it is closed."""
+"""Seconds that a connection may be idle, or take to send a request's header, before it is closed; see `strangers`."""
 
 
 class Api:
@@ -69,6 +71,8 @@ class Api:
                 route, params = self._router.find(request.method, request.path)
                 admit = partial(self._gate.admit, route, request)
                 caller = admit()
+                if isinstance(request.protocol, _Connection):
+                    request.protocol.let_in()
                 if request.query_string:
                     _check_query(route, request)
                 if "Expect" in request.headers:
@@ -145,8 +149,10 @@ class Api:
         caller: Caller | None,
         took: float,
     ) -> None:
-        """One line a request: reads at debug, changes and failures always."""
-        if status < 400 and request.method in ("GET", "HEAD", "OPTIONS"):
+        """One line a request: reads at debug; changes, failures and what goes from head to head always."""
+        passed_on = caller is not None and (OPERATOR if caller.head else "X-Head") in request.headers
+        read = request.method in ("GET", "HEAD", "OPTIONS")
+        if status < 400 and read and not passed_on:
             log.debug("Request answered", method=request.method, path=request.path, status=status)
             return
         facts: dict[str, Any] = {
@@ -161,7 +167,7 @@ class Api:
         elif failed is not None:
             log.warning("Request failed" if status >= 500 else "Request refused", **facts, reason=failed.reason)
         elif status < 400:
-            log.info("Request changed something", **facts)
+            log.info("Request passed on between heads" if read else "Request changed something", **facts)
 
 
 def _check_query(route: Route, request: web.BaseRequest) -> None:
@@ -182,7 +188,7 @@ def _who(request: web.BaseRequest, caller: Caller | None) -> dict[str, Any]:
         "head": caller.head,
         "known_by": caller.known_by,
         "uid": caller.uid,
-        "for_head": request.headers.get("X-Head") if caller.local else None,
+        "for_head": request.headers.get("X-Head", "")[:64] or None if caller.local else None,
         "on_behalf_of": operator(request.headers.get(OPERATOR)),
     }
     return {name: value for name, value in facts.items() if value is not None}
@@ -199,9 +205,9 @@ async def _go_ahead(request: web.BaseRequest) -> None:
 class _Connection(web.RequestHandler):
     """aiohttp's connection, answering what it cannot parse in the envelope too."""
 
-    __slots__ = ("_api",)
+    __slots__ = ("_api", "_strangers")
 
-    def __init__(self, api: Api, server: HttpServer, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, api: Api, server: HttpServer, strangers: Strangers, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
             server,
             loop=loop,
@@ -211,6 +217,29 @@ class _Connection(web.RequestHandler):
             auto_decompress=False,  # no bombs: a compressed body is malformed JSON
         )
         self._api = api
+        self._strangers = strangers
+
+    @property
+    def idle(self) -> bool:
+        """Whether it is being waited for a request on it."""
+        return self._waiter is not None and not self._waiter.done()
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Count it until a request of its is let in; whoever may open the Unix socket is no stranger."""
+        super().connection_made(transport)
+        if transport.get_extra_info("socket").family != socket.AF_UNIX:
+            self._strangers.met(self)
+
+    @override
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Count it no longer."""
+        self._strangers.forget(self)
+        super().connection_lost(exc)
+
+    def let_in(self) -> None:
+        """A request on it was let in: from now on it may be idle for as long as others."""
+        self._strangers.forget(self)
 
     @override
     def handle_error(
@@ -230,8 +259,9 @@ class HttpServer(web.Server):
     def __init__(self, api: Api) -> None:
         super().__init__(api.answer)
         self._api = api
+        self._strangers = Strangers()
 
     @override
     def __call__(self) -> web.RequestHandler:
         """A protocol for a new connection."""
-        return _Connection(self._api, self, self._loop)
+        return _Connection(self._api, self, self._strangers, self._loop)
