@@ -209,7 +209,7 @@ class Joining:
             )
 
     async def _ask(self, invitation: Invitation, ca: str) -> Welcome:
-        own = self._registry.members.heads.get(self._registry.self_uid)
+        own = self._registry.members.heads.get(self._registry.self_uid) or self._registry.own
         if own is None:
             raise Unavailable("cannot join: this head has no record of its own yet: see GET /readyz", code="no-record")
         asked = await self._credentials().request()

@@ -65,6 +65,11 @@ class HeadRegistry:
         own = self.members.heads.get(self.self_uid)
         return own is not None and own.generation > self._gone_at
 
+    @property
+    def own(self) -> Head | None:
+        """What this head says of itself, also while it has no record; None while it has no certificate."""
+        return self._own
+
     async def load(self) -> None:
         """Read the snapshot anew; raises Unavailable, and until it succeeds again there is none."""
         async with self._loading:  # one after the other: an older reading must not replace a newer one
