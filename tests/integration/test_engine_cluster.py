@@ -12,9 +12,10 @@ import pytest
 
 from agent.adapters.etcd.engine import HeadEngine
 from agent.errors import Unavailable
-from agent.model import Kind
+from agent.model import Head, Kind
 from agent.ports import Put
 from tests.support.engine_heads import EngineHead, EngineHeads, held, sample
+from tests.support.pki import authority
 
 
 @pytest.fixture
@@ -130,3 +131,52 @@ async def test_a_head_whose_own_member_is_lost_is_rescued_from_its_copy(heads: E
 
         assert await held(engine) == before
         assert engine.store.age is None
+
+
+async def test_a_head_beyond_the_voters_uses_their_etcd_and_stands_in_when_one_leaves(heads: EngineHeads) -> None:
+    one, two = heads.add(), heads.add()
+    one.voters = two.voters = 1
+    async with contextlib.AsyncExitStack() as stack:
+        first = await stack.enter_async_context(one.agent())
+        await first.store.commit(*sample(5))
+        await first.found("etcd")
+
+        second = await _joined(stack, first, two)
+
+        await second.store.commit(_put(1))
+        assert await held(second) == await held(first)
+        assert (second.kind, second.peer_url) == ("etcd", None)
+        assert not two.units.running
+        await second.reconcile()
+        assert [member.head for member in await second.members()] == [one.uid]
+    two.voters = 2  # as if there had been two, and one had left
+    async with one.agent() as first, two.agent() as second:
+        await second.reconcile()
+
+        assert [(m.head, m.voter) for m in await first.members()] == [(one.uid, True), (two.uid, True)]
+        assert second.peer_url == two.peer_url
+        await second.store.commit(_put(2))
+
+
+async def test_another_ca_has_members_restart_one_after_the_other(heads: EngineHeads) -> None:
+    one, two, three = heads.add(), heads.add(), heads.add()
+    async with contextlib.AsyncExitStack() as stack:
+        first = await stack.enter_async_context(one.agent())
+        await first.store.commit(*sample(1))
+        await first.found("etcd")
+        engines = [first, await _joined(stack, first, two), await _joined(stack, first, three)]
+        believed = await first.believed()
+        other = authority("the next CA").pem
+        for uid, head in heads.heads.items():
+            heads.heads[uid] = Head(head.ssh_public, ca_pem=f"{head.ca_pem}{other}")
+
+        async with asyncio.timeout(40):
+            while believed in [await engine.believed() for engine in engines]:
+                for engine in engines:
+                    with contextlib.suppress(Unavailable):  # another has its turn, or is not back yet
+                        await engine.reconcile()
+                assert sum(bool(member.healthy) for member in await first.members()) >= 2
+
+        assert [head.units.starts for head in heads.made] == [2, 2, 2]
+        assert len({await engine.believed() for engine in engines}) == 1
+        await first.store.commit(_put(1))

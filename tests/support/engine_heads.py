@@ -12,6 +12,7 @@ from pathlib import Path
 
 from agent.adapters.clock import SystemClock
 from agent.adapters.etcd.engine import HeadEngine
+from agent.adapters.etcd.members import VOTERS
 from agent.adapters.identity.files import IdentityFiles, Place
 from agent.config import Config, Database, State
 from agent.config import Head as HeadSection
@@ -36,6 +37,7 @@ class EngineHead:
     identity: Identity
     heads: dict[str, Head]
     units: EtcdProcess
+    voters: int = VOTERS
 
     @property
     def peer_url(self) -> str:
@@ -54,7 +56,7 @@ class EngineHead:
             return Members(CLUSTER, self.uid, self.heads, {}, 1)
 
         opening = HeadEngine.open(
-            self.config, self.units, SystemClock(), lambda: (self.address,), lambda: self.identity, members
+            self.config, self.units, SystemClock(), lambda: (self.address,), lambda: self.identity, members, self.voters
         )
         async with opening as engine:
             yield engine

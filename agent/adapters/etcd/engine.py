@@ -37,7 +37,8 @@ class HeadEngine:
     the next start, what was left to do after it is done.
     """
 
-    def __init__(self, founder: Founder, opener: Opener, choice: Choice, opened: Opened) -> None:
+    def __init__(self, founder: Founder, opener: Opener, choice: Choice, opened: Opened, voters: int) -> None:
+        self._voters = voters
         self.store = CurrentStore(opened.store)
         self._founder = founder
         self._opener = opener
@@ -58,6 +59,7 @@ class HeadEngine:
         addresses: Callable[[], Sequence[str]],
         identity: Callable[[], Identity],
         members: Callable[[], Members],
+        voters: int = VOTERS,
     ) -> AsyncIterator[HeadEngine]:
         """The engine in force, its store open; it waits for no quorum.
 
@@ -69,9 +71,9 @@ class HeadEngine:
         if why := contradiction(config, choice):
             raise ConfigError(why)
         async with asyncio.TaskGroup() as group:
-            opener = Opener(group, config, clock, _tls(config), lambda: members().cluster)
+            opener = Opener(group, config, clock, _tls(config), lambda: members().cluster, voters)
             founder = Founder(config, units, opener, clock, addresses, Authorities(identity, members))
-            engine = cls(founder, opener, choice, await opener.open(choice))
+            engine = cls(founder, opener, choice, await opener.open(choice), voters)
             try:
                 yield engine
             finally:
@@ -248,7 +250,7 @@ class HeadEngine:
             return
         members = await self.members()
         voters = [member for member in members if member.voter]
-        if len(voters) == len(members) < VOTERS and has_quorum(members):
+        if len(voters) == len(members) < self._voters and has_quorum(members):
             uid = self._config.head.uid
             try:
                 await self._attach(await self.invite(uid, self._founder.member("").peer_url))

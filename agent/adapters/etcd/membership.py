@@ -29,7 +29,9 @@ class EtcdMembership:
 
     kind = "etcd"
 
-    def __init__(self, client: EtcdClient, clock: Clock) -> None:
+    def __init__(self, client: EtcdClient, clock: Clock, voters: int = VOTERS) -> None:
+        """`voters`: the most members with a vote."""
+        self._voters = voters
         self._client = client
         self._cluster = Cluster(client)
         self._clock = clock
@@ -62,7 +64,7 @@ class EtcdMembership:
         if own:
             await asyncio.sleep(A_SECOND)
         others = [member for member in members if member not in own]
-        if sum(not member.learner for member in others) >= VOTERS:
+        if sum(not member.learner for member in others) >= self._voters:
             return self._attachment(uid, others, runs=False)
         try:
             await self._patiently(partial(self._cluster.member_add, peer_url))

@@ -47,8 +47,10 @@ class Opener:
         clock: Clock,
         tls: TlsProvider,
         cluster: Callable[[], str],
+        voters: int,
     ) -> None:
-        """`cluster` gives the id of the cluster of heads; raises Unavailable."""
+        """`cluster` gives the id of the cluster of heads; raises Unavailable. `voters`: see `EtcdMembership`."""
+        self._voters = voters
         self._group = group
         self._cluster = cluster
         self._config = config
@@ -79,7 +81,11 @@ class Opener:
         client = EtcdClient(config.etcd.endpoints or choice.endpoints, self._tls, self._clock, cluster_id=cluster)
         try:
             async with EtcdStore.open(client, config.head.uid, self._clock, copy) as store:
-                yield store, AdoptedMembership(client) if adopted else EtcdMembership(client, self._clock), client
+                yield (
+                    store,
+                    AdoptedMembership(client) if adopted else EtcdMembership(client, self._clock, self._voters),
+                    client,
+                )
         finally:
             await client.close()
 
