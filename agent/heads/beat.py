@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from agent.errors import Malformed
 
 PROTOCOL = 1
 """Grows when heads of the version before could no longer understand; heads of neighbouring versions work together."""
+
+Age = Annotated[float, Meta(ge=0)]
+"""Seconds ago: nothing was ever heard in the future."""
 
 
 class Beat(Struct, frozen=True, omit_defaults=True):
@@ -20,9 +24,9 @@ class Beat(Struct, frozen=True, omit_defaults=True):
     boot: str
     """Names this run of the agent: its sequence begins anew with another."""
     seq: int
-    heard: Mapping[str, float] = {}
+    heard: Mapping[str, Age] = {}
     """How many seconds ago it last heard each other head itself."""
-    stopped: Mapping[str, tuple[str, float]] = {}
+    stopped: Mapping[str, tuple[str, Age]] = {}
     """The heads that it knows to have stopped in order: which boot, and how many seconds ago."""
     stopping: bool = False
     """The last beat before a stop in order."""

@@ -1,0 +1,36 @@
+"""The heartbeat's frame."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.errors import Malformed
+from agent.heads.beat import Beat, decode, encode
+from tests.support.people import ME, OTHER, PEER
+
+
+def test_a_beat_is_read_as_it_was_written() -> None:
+    beat = Beat(ME, "boot", 7, {PEER: 0.25}, {OTHER: ("b", 3.0)}, stopping=True, roster="digest", version="1")
+    assert decode(encode(beat)) == beat
+
+
+def test_what_a_later_version_adds_is_passed_over() -> None:
+    assert decode(b'{"head":"h","boot":"b","seq":1,"mood":"good"}') == Beat("h", "b", 1)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"",
+        b"[]",
+        b"\xff",
+        b'{"head":"h","boot":"b"}',
+        b'{"head":"h","boot":"b","seq":"1"}',
+        b'{"head":"h","boot":"b","seq":1,"heard":{"x":-1}}',
+        b'{"head":"h","boot":"b","seq":1,"heard":{"x":NaN}}',
+        b'{"head":"h","boot":"b","seq":1,"stopped":{"x":["b",-0.5]}}',
+    ],
+)
+def test_what_is_no_beat_is_refused(frame: bytes) -> None:
+    with pytest.raises(Malformed):
+        decode(frame)
