@@ -6,7 +6,7 @@ from typing import Any
 
 from agent.api.call import Answer, Call
 from agent.heads.liveness import Outlook, State
-from agent.heads.record import HEADS, warnings
+from agent.heads.record import HEADS
 from agent.model import Record
 
 
@@ -20,7 +20,7 @@ async def create_head(call: Call) -> Answer:
     """POST /heads: register a head by hand."""
     record = await call.rooms.heads.register(await call.body())
     headers = {**_etag(record), "Location": f"/api/v1/head/{record.uid}"}
-    return Answer(record.uid, status=201, meta=_caveats(record), headers=headers)
+    return Answer(record.uid, status=201, meta=_caveats(call, record), headers=headers)
 
 
 async def read_head(call: Call) -> Answer:
@@ -66,15 +66,15 @@ async def delete_down(call: Call) -> Answer:
 def _single(call: Call, record: Record) -> Answer:
     heads = call.rooms.heads
     data = {record.uid: heads.view(record)}
-    return Answer(data, beside={"self": heads.self_uid}, meta=_caveats(record), headers=_etag(record))
+    return Answer(data, beside={"self": heads.self_uid}, meta=_caveats(call, record), headers=_etag(record))
 
 
 def _etag(record: Record) -> dict[str, str]:
     return {"ETag": f'"{record.revision}"'}
 
 
-def _caveats(record: Record) -> dict[str, Any] | None:
-    found = warnings(record.body)
+def _caveats(call: Call, record: Record) -> dict[str, Any] | None:
+    found = call.rooms.heads.warnings(record)
     return {"warnings": found} if found else None
 
 

@@ -11,7 +11,7 @@ from agent.errors import Conflict, NotFound, Stale
 from agent.heads import audit
 from agent.heads.eviction import Eviction, Limits, check_quorum, check_standing, reason_to_keep
 from agent.heads.liveness import Condition, Outlook, State, Watch
-from agent.heads.record import HEADS
+from agent.heads.record import HEADS, warnings
 from agent.heads.registry import HeadRegistry
 from agent.model import Departure, Kind, Record, Tombstone, rfc3339
 from agent.ports import ABSENT, Change, Clock, ClusterEngine, Delete, Put, Store
@@ -64,6 +64,11 @@ class HeadDirectory:
     def view(self, record: Record) -> Body:
         """The record as it is shown, with the head's state."""
         return {**HEADS.view(record), **_state(self.outlook().conditions.get(record.uid))}
+
+    def warnings(self, record: Record) -> list[str]:
+        """What an operator should know of a record that is allowed all the same; raises Unavailable."""
+        others = {uid: head for uid, head in self._registry.members.heads.items() if uid != record.uid}
+        return warnings(record.body, others)
 
     async def register(self, body: Body) -> Record:
         """Create a head's record; one that comes back after it was removed gets a higher generation.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -12,7 +13,7 @@ from msgspec import Meta, Struct
 from agent.heads.keys import check_ca_pem, check_ssh_public
 from agent.heads.liveness import Condition
 from agent.heads.trust import normalise
-from agent.model import UID_PATTERN, Kind
+from agent.model import UID_PATTERN, Head, Kind
 from agent.ports import Store
 from agent.records import Spec
 from agent.records.spec import Body
@@ -120,10 +121,18 @@ HEADS = Spec(
 """Heads, for the one mechanism of all records."""
 
 
-def warnings(body: dict[str, object]) -> list[str]:
-    """What an operator should know of a head's record that is allowed all the same."""
+def warnings(body: Body, others: Mapping[str, Head]) -> list[str]:
+    """What an operator should know of a head's record that is allowed all the same; `others` are the other heads."""
     if body.get("ca_pem"):
         return []
-    if body.get("addresses"):
-        return ["this head is recognised by its address alone, which all users of that head share: give it a ca_pem"]
-    return ["this head cannot be recognised: it has neither ca_pem nor addresses, so routes for heads refuse it"]
+    addresses = body.get("addresses") or ()
+    if not addresses:
+        return ["this head cannot be recognised: it has neither ca_pem nor addresses, so routes for heads refuse it"]
+    found = ["this head is recognised by its address alone, which all users of that head share: give it a ca_pem"]
+    for uid, other in others.items():
+        if not other.ca_pem and (same := sorted({*addresses} & {*other.addresses})):
+            found.append(
+                f"its address {same[0]} is in the record of head {uid} too, so it does not tell which of them calls: "
+                "both are refused until one has a ca_pem or another address"
+            )
+    return found

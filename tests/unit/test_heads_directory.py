@@ -9,7 +9,6 @@ from typing_extensions import override
 
 from agent.errors import Conflict, Invalid, NotFound, Stale
 from agent.heads.liveness import Condition, Standing, State
-from agent.heads.record import warnings
 from agent.model import Departure, Kind, Record
 from agent.ports import Delete
 from tests.support.head_records import HeadRoom, body
@@ -190,9 +189,20 @@ async def test_a_head_that_nothing_can_recognise_is_taken_with_a_warning(room: H
     neither = await room.directory.register(body(PEER))
     address = await room.directory.register(body(OTHER, addresses=["10.0.0.3"]))
     certified = await room.directory.register(body(STRANGER, ca_pem=authority("ca").pem))
-    assert "neither ca_pem nor addresses" in warnings(neither.body)[0]
-    assert "address alone" in warnings(address.body)[0]
-    assert warnings(certified.body) == []
+    assert "neither ca_pem nor addresses" in room.directory.warnings(neither)[0]
+    assert ["address alone" in warning for warning in room.directory.warnings(address)] == [True]
+    assert room.directory.warnings(certified) == []
+
+
+async def test_two_heads_with_one_address_and_no_certificate_are_taken_with_a_warning(room: HeadRoom) -> None:
+    await room.directory.register(body(PEER, addresses=["10.0.0.2", "10.0.0.3"]))
+    same = await room.directory.register(body(OTHER, addresses=["::ffff:10.0.0.3"]))
+    _, warning = room.directory.warnings(same)
+    assert "10.0.0.3" in warning
+    assert PEER in warning
+    certified = await room.directory.patch(OTHER, {"ca_pem": authority("ca").pem})
+    assert room.directory.warnings(certified) == []
+    assert len(room.directory.warnings(await room.directory.get(PEER))) == 1
 
 
 @pytest.mark.parametrize(
