@@ -13,7 +13,7 @@ from agent.adapters.identity.files import IdentityFiles, Place
 from agent.adapters.identity.tls import server_context
 from agent.errors import Conflict, Invalid
 from agent.heads.identity import Identity
-from agent.ports import CaPair
+from agent.ports import CaPair, Step
 
 ME, CLUSTER = "a" * 32, "c" * 32
 PLACE = Place(("head1",), ("192.0.2.1",), ("[::]:52390",))
@@ -72,13 +72,23 @@ async def test_an_exchange_begun_with_is_gone_on_with(head: Head) -> None:
 
 async def test_every_step_can_be_repeated(head: Head) -> None:
     pair = await head.exchange.propose()
-    for step in (lambda: head.exchange.trust(pair), head.exchange.issue, head.exchange.drop):
-        await step()
+    for step in (Step.TRUST, Step.ISSUE, Step.DROP):
+        await _do(head, step, pair)
         before = (await head.exchange.state(), head.identity)
-        if step != head.exchange.drop:
-            await step()
+        if step is not Step.DROP:
+            await _do(head, step, pair)
             assert (await head.exchange.state(), head.identity) == before
     await head.exchange.drop()
+
+
+async def _do(head: Head, step: Step, pair: CaPair) -> None:
+    match step:
+        case Step.TRUST:
+            await head.exchange.trust(pair)
+        case Step.ISSUE:
+            await head.exchange.issue()
+        case Step.DROP:
+            await head.exchange.drop()
 
 
 async def test_a_crash_between_the_two_renames_is_mended_by_the_next_try(head: Head) -> None:
