@@ -66,6 +66,15 @@ class Means:
     """Writes a backup; raises Unavailable."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """Where this head was before it tried to join: its engine, its cluster, all its records."""
+
+    engine: str
+    cluster: str
+    records: Sequence[Record]
+
+
 class Joined(msgspec.Struct, frozen=True):
     """A head that is a member: of which cluster, let in by whom, and what was done for it."""
 
@@ -134,8 +143,8 @@ class Joining:
                 return Joined(met.cluster, self._registry.self_uid, met.uid, already=True, steps=steps.all)
             await self._may_move(met, force=invitation.force)
         await self._credentials().settle(self._registry.members.cluster)  # whatever was cut off before
-        former, before = self._engine.kind, await everything(self._store)
-        if any(record.kind in OBJECT_KINDS for record in before):
+        before = _Before(self._engine.kind, self._registry.members.cluster, await everything(self._store))
+        if before.cluster != met.cluster and any(record.kind in OBJECT_KINDS for record in before.records):
             with steps.doing("back up the database"):
                 await self._means.backup()
         with steps.doing("ask to be let in"):
@@ -152,7 +161,7 @@ class Joining:
         except AgentError as err:
             step = steps.all[-1].step
             log.warning("Join failed and is being undone", step=step, reason=err.reason, url=invitation.url)
-            undone = await self._undo(former, before, invitation, ca, steps)
+            undone = await self._undo(before, met, invitation, ca, steps)
             what = "everything was undone" if undone else "not all could be undone: see this agent's journal"
             err.reason = f"cannot join, at the step {step!r}: {err.reason.removeprefix('cannot join: ')}; {what}"
             raise
@@ -257,13 +266,12 @@ class Joining:
             why = answer.envelope.get("reason", f"status {answer.status}")
             raise Unavailable(f"cannot join: head {met.uid} does not take this head for one: {why}", code="unproven")
 
-    async def _undo(self, former: str, before: Sequence[Record], invitation: Invitation, ca: str, steps: Steps) -> bool:
+    async def _undo(self, before: _Before, met: PeerUrl, invitation: Invitation, ca: str, steps: Steps) -> bool:
         """Put everything back as it was, and tell whether that worked; else it is mended at the next start."""
-        cluster = next(str(record.body["id"]) for record in before if record.kind is Kind.CLUSTER)
         parts: list[tuple[str, Callable[[], Awaitable[object]]]] = [
             ("undo: the cluster's record of this head", lambda: self._withdraw(invitation, ca)),
-            ("undo: the database", lambda: self._put_back(former, before)),
-            ("undo: the certificate", lambda: self._credentials().settle(cluster)),
+            ("undo: the database", lambda: self._put_back(before, met)),
+            ("undo: the certificate", lambda: self._credentials().settle(before.cluster)),
             ("undo: what is known of heads", self._registry.load),
         ]
         undone = True
@@ -283,11 +291,11 @@ class Joining:
             await self._introductions.ask(invitation.url, ca, invitation.token, "DELETE", f"/head/{uid}?force=1", None)
         )
 
-    async def _put_back(self, former: str, before: Sequence[Record]) -> None:
-        if self._engine.kind == former == "sqlite":
-            await reshape(self._store, [record for record in before if record.kind in SHAPE])
-        else:
-            await self._local.found(former, before)
+    async def _put_back(self, before: _Before, met: PeerUrl) -> None:
+        if self._engine.kind == before.engine == "sqlite":
+            await reshape(self._store, [record for record in before.records if record.kind in SHAPE])
+        elif before.cluster != met.cluster:  # else its records are that cluster's, and it is out of it as before
+            await self._local.found(before.engine, before.records)
 
 
 _KINDS: Mapping[int, type[AgentError]] = {

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agent.errors import AgentError, Conflict, Failed, Unavailable
-from agent.model import Kind
+from agent.model import Departure, Kind
 from agent.ports import Put
 from tests.support.moving import MovingHead, pem, sha256
 from tests.support.peers import answered
@@ -288,3 +288,35 @@ async def test_a_head_that_was_registered_by_hand_completes_its_record(tmp_path:
 
     record = first.registry.members.heads[second.uid]
     assert (record.key_sha256, record.generation) == (second.credentials.key_sha256, 1)
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "etcd"])
+async def test_a_removed_head_that_knows_it_joins_again(tmp_path: Path, engine: str) -> None:
+    first, second = await two(tmp_path)
+    first.engine.name = first.store.kind = engine
+    second.engine.shared = first.store
+    await second.join()
+    await second.store.commit(Put(Kind.IMAGE, "a" * 32, {"name": "the cluster's"}, "the cluster's"))
+    await first.directory.remove(second.uid, force=True)
+    await second.registry.learn_departure(Departure.REMOVED, 1)
+    assert second.uid not in second.registry.members.heads
+
+    await second.join()
+
+    assert await second.shape() == await first.shape()
+    assert second.registry.belongs
+    assert await second.backups.listing() == []
+
+
+async def test_a_removed_head_that_cannot_come_back_stays_out(tmp_path: Path) -> None:
+    first, second = await two(tmp_path)
+    first.engine.name = first.store.kind = "etcd"
+    second.engine.shared = first.store
+    await second.join()
+    await first.directory.remove(second.uid, force=True)
+    second.peers.away[first.uid] = "a firewall"
+
+    await refusal(second)
+
+    assert second.done.count("found") == 0
+    assert list(first.registry.members.heads) == [first.uid]
