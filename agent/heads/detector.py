@@ -20,6 +20,8 @@ from agent.ports import Clock
 
 TICKS = 4
 """How often in an interval the detector has to be called by a loop, which is how it notices that it was held up."""
+_LATE = 1 + 1 / TICKS
+"""Intervals between two ticks of which the later one comes an interval late: then this head was held up."""
 _TOLD_FOR = 20.0
 """Timeouts for which a beat goes on telling when its sender last heard a head."""
 
@@ -157,7 +159,7 @@ class Detector:
 
     def _notice_gap(self, now: float) -> None:
         """If this head was held up, the silence meanwhile was its own. After a long gap it begins anew."""
-        if now - self._ticked <= self._live.config.heartbeat.interval:
+        if now - self._ticked <= self._live.config.heartbeat.interval * _LATE:
             return
         self._dozed, self._caught_up = self._ticked, now + self._patience.interval / 2
         if now - self._ticked < self._patience.timeout:
