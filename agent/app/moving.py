@@ -54,7 +54,12 @@ def moving(
     def credentials() -> HeadCredentials:
         return HeadCredentials(state, uid, place, certificate.keeper(), clock)
 
-    means = Means(lambda: engines(config), lambda: engine_url(place().addresses, config.etcd.peer_port), backups.make)
+    means = Means(
+        lambda: engines(config),
+        lambda: engine_url(place().addresses, config.etcd.peer_port),
+        backups.write,
+        backups.doing,
+    )
     return Moving(
         Admission(store, registry, heads, credentials, engine, clock),
         Joining(store, registry, credentials, HttpIntroductions(clock), peers, engine, local, means, clock),

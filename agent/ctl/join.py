@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import threading
 from pathlib import Path
@@ -13,6 +14,7 @@ from agent.ctl.show import as_json
 
 _LONGEST = 600.0
 """Seconds for a join or a leave: a database engine may have to catch up, or others to be told."""
+_PORT = 52390
 _LOOK = 0.5
 """Seconds between two looks at how far a join has come."""
 
@@ -22,7 +24,7 @@ def join(arguments: argparse.Namespace) -> Exit:
     if arguments.agent.head:
         raise Failure("cannot join: only root of the head itself can have it join: log in there", Exit.USAGE)
     body = {
-        "url": arguments.url.rstrip("/"),
+        "url": _url(arguments.url),
         "token": _token(arguments),
         "ca_sha256": arguments.ca_sha256,
         "force": arguments.force,
@@ -63,6 +65,12 @@ def leave(arguments: argparse.Namespace) -> Exit:
     else:
         print("This head has left before; nothing was changed.")
     return Exit.OK
+
+
+def _url(text: str) -> str:
+    """Where a head answers, also for somebody who names the head alone."""
+    url = (text if "://" in text else f"https://{text}").rstrip("/")
+    return url if re.search(r":\d+$", url) else f"{url}:{_PORT}"
 
 
 def _token(arguments: argparse.Namespace) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -63,7 +64,9 @@ class Means:
     engine_url: Callable[[], str | None]
     """Where its engine would talk to its peers."""
     backup: Callable[[], Awaitable[object]]
-    """Writes a backup; raises Unavailable."""
+    """Writes a backup, within the turn; raises Unavailable."""
+    turn: Callable[[str], AbstractContextManager[None]]
+    """The database's one turn for such work; raises Conflict when it is taken, as by a leave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,8 @@ class Joining:
             raise Conflict("a join is under way on this head already: wait for its end", code="busy")
         self._running = steps = Steps()
         try:
-            return await self._join(invitation, steps)
+            with self._means.turn("join a cluster"):
+                return await self._join(invitation, steps)
         except AgentError as err:
             err.data = {"steps": steps.all}
             raise

@@ -295,7 +295,7 @@ class MovingHead:
         self.peers = MemoryPeers()
         self.journal = self.journal or MemoryJournal(self.hook)
         self.backups = Backups(self.store, self.directory_of_backups, live, self.clock, self.registry.load)
-        means = Means(lambda: self.engines, lambda: "https://192.0.2.1:52392", self.backups.make)
+        means = Means(lambda: self.engines, lambda: "https://192.0.2.1:52392", self.backups.write, self.backups.doing)
         self.joining = Joining(
             self.store,
             self.registry,

@@ -320,3 +320,11 @@ async def test_a_removed_head_that_cannot_come_back_stays_out(tmp_path: Path) ->
 
     assert second.done.count("found") == 0
     assert list(first.registry.members.heads) == [first.uid]
+
+
+async def test_a_join_and_a_leave_take_turns(tmp_path: Path) -> None:
+    _, second = await two(tmp_path)
+    with second.backups.doing("leave the cluster"):
+        refused = await refusal(second)
+    assert isinstance(refused, Conflict)
+    assert "leave the cluster" in refused.reason
