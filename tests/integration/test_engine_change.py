@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from agent.config import ConfigError
 from agent.errors import Unavailable
 from agent.model import Kind
 from agent.ports import Put
@@ -90,7 +93,7 @@ async def test_an_etcd_that_died_is_started_again(head: EngineHead) -> None:
     async with head.agent() as engine:
         await engine.store.commit(*sample(1))
         await engine.found("etcd")
-        await head.units.end(9)  # type: ignore[arg-type]  # SIGKILL
+        await head.units.end(signal.SIGKILL)
 
         await engine.reconcile()
 
@@ -110,3 +113,48 @@ async def test_a_change_that_cannot_be_leaves_everything_as_it_was(head: EngineH
         assert engine.kind == "sqlite"
         assert await held(engine) == before
         assert await engine.store.commit(Put(Kind.REPO, "a" * 32, {"name": "x"}, "x"))
+
+
+async def test_without_an_etcd_to_run_a_head_stays_as_it_is_and_says_what_to_install(heads: EngineHeads) -> None:
+    head = heads.add("etcd")
+    head.config = replace(head.config, etcd=replace(head.config.etcd, binary=Path("/usr/bin/no-etcd")))
+    async with head.agent() as engine:
+        await engine.store.commit(*sample(1))
+        names = head.names()
+
+        with pytest.raises(Unavailable, match="install etcd-server"):
+            await engine.reconcile()
+
+        assert engine.kind == "sqlite"
+        assert head.names() == names
+
+
+async def test_attempts_that_fail_are_not_made_again_and_again(heads: EngineHeads) -> None:
+    head = heads.add("etcd")
+    head.units.installed = False
+    async with head.agent() as engine:
+        await engine.store.commit(*sample(1))
+        for _ in range(3):
+            with pytest.raises(Unavailable, match="is not installed"):
+                await engine.reconcile()
+        head.units.installed = True  # too late for now, and no attempt leaves anything behind
+
+        with pytest.raises(Unavailable, match="is not installed"):
+            await engine.reconcile()
+
+        assert head.units.starts == 0
+        await engine.found("etcd")  # an operator need not wait
+        assert engine.kind == "etcd"
+
+
+async def test_a_head_whose_records_are_in_etcd_does_not_start_with_a_configuration_that_forbids_it(
+    head: EngineHead,
+) -> None:
+    async with head.agent() as engine:
+        await engine.store.commit(*sample(1))
+        await engine.found("etcd")
+    head.configure("sqlite")
+
+    with pytest.raises(ConfigError, match="cw-headctl leave"):
+        async with head.agent():
+            pass

@@ -29,6 +29,9 @@ from agent.ports import Attachment, Clock, EngineMember, UnitManager
 
 log = structlog.get_logger()
 
+LONGEST_PAUSE = 600.0
+"""Seconds between two attempts to begin an etcd, once several have failed."""
+
 
 class HeadEngine:
     """`LocalEngine` and `ClusterEngine` of this head, for as long as the agent runs; `store` is read from by everybody.
@@ -48,6 +51,9 @@ class HeadEngine:
         self._choice = choice
         self._opened = opened
         self._turn = asyncio.Lock()
+        self._failure: AgentError | None = None
+        self._pause = 5.0
+        self._not_before = 0.0
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -153,10 +159,8 @@ class HeadEngine:
         if self._turn.locked():
             return  # a change is under way, and tells of itself
         async with self._turn:
-            if self._choice.rescuing:
-                await self._rescue()
-            elif should_found(self._config, self._choice) and await self._is_alone():
-                await self._found(ETCD, None)
+            if self._choice.rescuing or (should_found(self._config, self._choice) and await self._is_alone()):
+                await self._begin_again()
             await self._keeper.follow(self._choice, self._opened)
             await self._remember()
             await self._stand_in()
@@ -167,6 +171,8 @@ class HeadEngine:
 
     async def _found(self, kind: str, records: Sequence[Record] | None) -> None:
         source = self._state / "moving.db"
+        if kind == ETCD and not self._config.etcd.endpoints:
+            await self._founder.unit().need_binary()
         async with self.store.still():
             try:
                 await write_archive(source, self.store, records)
@@ -182,6 +188,20 @@ class HeadEngine:
             finally:
                 await blocking(lambda: source.unlink(missing_ok=True))
         log.warning("Database begun", engine=kind, cluster=self._choice.cluster or None)
+
+    async def _begin_again(self) -> None:
+        """Do what was begun, or what the configuration asks for; less and less often while it fails."""
+        now = self._founder.clock.monotonic()
+        if self._failure is not None and now < self._not_before:
+            raise Unavailable(self._failure.reason, code=self._failure.code)
+        try:
+            await (self._rescue() if self._choice.rescuing else self._found(ETCD, None))
+        except AgentError as err:
+            # Each attempt puts aside what it began: too many would fill the disk.
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+            self._failure, self._not_before = err, now + self._pause
+            raise
+        self._failure = None
 
     async def _attach(self, attachment: Attachment) -> None:
         there = self._choice.engine == ETCD and self._choice.cluster == attachment.cluster

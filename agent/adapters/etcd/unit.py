@@ -39,7 +39,7 @@ class EtcdUnit:
         Raises Unavailable, also when it has not said within `timeout` seconds that it is ready: a member of several
         does not while there is no quorum, and goes on trying.
         """
-        await _blocking(self._need_binary)
+        await self.need_binary()
         if fresh or not await self.runs_from(settings, authorities):
             await self._job(Verb.STOP, STOPPING)
             await _blocking(lambda: self._write(settings, authorities))
@@ -71,8 +71,9 @@ class EtcdUnit:
         put(self._authorities, authorities.encode())
         put(self._settings, settings.encode())
 
-    def _need_binary(self) -> None:
-        if not os.access(self._binary, os.X_OK):
+    async def need_binary(self) -> None:
+        """Raises Unavailable, with what to do, where there is no etcd to run."""
+        if not await _blocking(lambda: os.access(self._binary, os.X_OK)):
             raise Unavailable(
                 f"cannot start the database: {self._binary} is not there: install etcd-server 3.4 or newer"
                 " (and mask the distribution's own etcd.service)",
