@@ -1,0 +1,132 @@
+"""cw-headctl heads, join, leave and token --join: what is asked, what is printed, how it ends."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.ctl.__main__ import main
+from agent.ctl.client import Exit
+from tests.support.one_answer import answering
+
+ROOT = Path(__file__).parents[2]
+
+
+def shown(uid: str, state: str, **heard_by: float) -> dict[str, Any]:
+    """A head as the agent shows it."""
+    told = {"uid": uid, "state": state, "last_seen": None, "since": None, "heard_by": heard_by}
+    return {**told, "url": f"https://{uid}:1", "description": f"the {uid}", "ca_pem": "---"}
+
+
+def answer(data: Any, **beside: Any) -> str:
+    """A success."""
+    return json.dumps({"success": True, "data": data, **beside})
+
+
+def test_heads_are_listed_the_worst_first_and_something_is_to_be_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    states = {"a": "up", "b": "suspect", "c": "unknown", "d": "down"}
+    heads = {uid: shown(uid, state, a=0.25, b=1.5) for uid, state in states.items()}
+    with answering(tmp_path / "s", "200 OK", answer(heads, meta={"standing": "minority"})) as asked:
+        assert main(["--socket", str(tmp_path / "s"), "--head", "x" * 32, "heads", "ls"]) == Exit.DEGRADED
+
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines[1:5]] == [["d", "down"], ["c", "unknown"], ["b", "suspect"], ["a", "up"]]
+    assert "2 of 3, 0.2 s ago" in lines[1]
+    assert "cut off" in lines[5]
+    assert b"X-Head: " + b"x" * 32 in asked[0]
+
+
+def test_heads_that_are_all_up_are_nothing_to_act_on(tmp_path: Path) -> None:
+    with answering(tmp_path / "s", "200 OK", answer({"a": shown("a", "up")})) as asked:
+        assert main(["--socket", str(tmp_path / "s"), "heads", "ls"]) == Exit.OK
+    assert b"X-Head" not in asked[0]
+
+
+def test_a_head_is_shown_without_its_certificates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with answering(tmp_path / "s", "200 OK", answer({"a": shown("a", "down", b=3.0)})):
+        assert main(["--socket", str(tmp_path / "s"), "heads", "show", "a"]) == Exit.DEGRADED
+    printed = capsys.readouterr().out
+    assert "b: 3.0" in printed
+    assert "---" not in printed
+
+
+@pytest.mark.parametrize(
+    ("words", "data", "asked_for", "status"),
+    [
+        (["a"], "a", b"DELETE /api/v1/head/a ", Exit.OK),
+        (["a", "--force"], "a", b"DELETE /api/v1/head/a?force=1 ", Exit.OK),
+        (["--down"], [{"uid": "a", "description": "x"}], b"DELETE /api/v1/heads/down ", Exit.DEGRADED),
+        (["--down", "--dry-run"], [], b"DELETE /api/v1/heads/down?dry_run=1 ", Exit.DEGRADED),
+    ],
+)
+def test_heads_are_evicted_and_those_that_stay_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], data: Any, asked_for: bytes, status: Exit
+) -> None:
+    kept = [{"uid": "b", "reason": "it is suspect"}]
+    with answering(tmp_path / "s", "200 OK", answer(data, kept=kept)) as asked:
+        assert main(["--socket", str(tmp_path / "s"), "heads", "evict", *words]) == status
+    assert asked[0].startswith(asked_for)
+    assert ("it is suspect" in capsys.readouterr().out) is (status is Exit.DEGRADED)
+
+
+def test_a_token_comes_from_standard_input_and_a_bare_name_is_enough(tmp_path: Path) -> None:
+    joined = answer({"cluster": "c", "already": False, "steps": []})
+    with answering(tmp_path / "s", "200 OK", joined) as asked:
+        command = ["--socket", str(tmp_path / "s"), "--json", "join", "head1", "--ca-sha256", "AB", "--token-file", "-"]
+        done = subprocess.run(
+            [sys.executable, "-m", "agent.ctl", *command],
+            input="a.b.c\n",
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    sent = json.loads(asked[0].partition(b"\r\n\r\n")[2] or asked[0][asked[0].index(b"{") :])
+    assert sent == {"url": "https://head1:52390", "token": "a.b.c", "ca_sha256": "AB", "force": False}
+    assert json.loads(done.stdout)["cluster"] == "c"
+
+
+def test_a_refused_join_says_cannot_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    refused = json.dumps({"success": False, "reason": "cannot join: the clocks are apart", "code": "clock"})
+    with answering(tmp_path / "s", "409 Conflict", refused):
+        words = ["--json", "join", "https://head1:1", "--token", "t", "--ca-sha256", "AB"]
+        assert main(["--socket", str(tmp_path / "s"), *words]) == Exit.FAILED
+    assert capsys.readouterr().err == "cw-headctl: cannot join: the clocks are apart\n"
+
+
+def test_a_join_is_never_asked_of_another_head(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--head", "x" * 32, "join", "https://head1:1", "--token", "t", "--ca-sha256", "AB"]
+    assert main(["--socket", str(tmp_path / "s"), *words]) == Exit.USAGE
+    assert "log in there" in capsys.readouterr().err
+
+
+def test_a_token_file_that_cannot_be_read_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["join", "https://head1:1", "--token-file", str(tmp_path / "none"), "--ca-sha256", "AB"]
+    assert main(["--socket", str(tmp_path / "s"), *words]) == Exit.USAGE
+    assert "cannot read the token" in capsys.readouterr().err
+
+
+def test_a_leave_says_what_each_step_came_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    left = {"left": "a", "cluster": "c", "remaining": ["b"], "steps": [{"step": "tell", "result": "done"}]}
+    with answering(tmp_path / "s", "200 OK", answer(left)):
+        assert main(["--socket", str(tmp_path / "s"), "leave", "--yes"]) == Exit.OK
+    assert capsys.readouterr().out.splitlines() == [
+        "tell: done",
+        "The head a has left 1 other head(s), and is alone in a new cluster.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "words", [["heads"], ["heads", "evict"], ["join", "u"], ["token"], ["heads", "evict", "a", "--down"]]
+)
+def test_wrong_arguments_are_told(words: str) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(words.split())
+    assert left.value.code == Exit.USAGE
