@@ -1,15 +1,278 @@
-"""Heads that beat to each other over real TLS."""
+"""Heads that beat to each other over real TLS, and what must not stop them."""
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import contextlib
+import hashlib
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import aiohttp
+import pytest
+
+from agent.adapters.peers.exchange import session
+from agent.adapters.peers.link import BACKLOG, open_link
+from agent.adapters.peers.tls import unverified_context
+from agent.errors import Denied, Unavailable
+from agent.heads.beat import Beat, encode
+from agent.model import Kind, Tombstone
+from agent.ports import Delete, Put
+from agent.records.spec import plain
+from tests.support.logs import log_lines
+from tests.support.pki import authority, certificate
 from tests.support.waiting import wait_for
-from tests.support.wired import wired
+from tests.support.wired import TIMEOUT, Wired, Wires, wired
+
+TRIO = 3
+WS_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+"""RFC 6455, 1.3."""
 
 
-async def test_heads_that_know_each_other_are_up_for_each_other(tmp_path: Path) -> None:
-    async with wired(tmp_path, 3) as heads:
-        for one in heads:
-            for other in heads:
-                await wait_for(lambda one=one, other=other: one.state_of(other) == "up")
+@pytest.fixture
+async def heads(tmp_path: Path) -> AsyncIterator[list[Wired]]:
+    """Three heads that hear each other."""
+    async with wired(tmp_path, TRIO) as made:
+        for one in made:
+            for other in made:
+                await wait_for(up(one, other))
+        yield made
+
+
+def up(one: Wired, other: Wired) -> Callable[[], bool]:
+    """Whether a head says of another that it is up."""
+    return lambda: one.state_of(other) == "up"
+
+
+def beats_of(here: Wired, other: Wired) -> int:
+    """How many beats of another head have come."""
+    return sum(beat.head == other.uid for beat in here.beats)
+
+
+async def remove(here: Wired, gone: Wired) -> None:
+    """What DELETE /head/<uid> does."""
+    record = await here.store.get(Kind.HEAD, gone.uid)
+    assert record is not None
+    tombstone = Tombstone("removed", "2099-01-01T00:00:00.000Z", 1, ca_pem=gone.identity.ca_pem)  # type: ignore[arg-type]
+    await here.store.commit(
+        Delete(Kind.HEAD, gone.uid, record.revision), Put(Kind.TOMBSTONE, gone.uid, plain(tombstone))
+    )
+    await here.registry.load()
+
+
+@contextlib.asynccontextmanager
+async def by_hand(at: Wired, shown: Wired) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    """A link that the test itself opens to a head, with another head's certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.load_cert_chain(shown.identity.certificate)
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session,
+        session.ws_connect(f"{at.url}/api/v1/head/heartbeat", timeout=aiohttp.ClientWSTimeout(ws_close=0.1)) as link,
+    ):
+        yield link
+
+
+async def ended(link: aiohttp.ClientWebSocketResponse) -> None:
+    """Wait until the other end has closed it."""
+    async with asyncio.timeout(5):
+        while (await link.receive()).type not in (
+            aiohttp.WSMsgType.CLOSED,
+            aiohttp.WSMsgType.CLOSE,
+            aiohttp.WSMsgType.ERROR,
+        ):
+            continue
+
+
+async def test_a_head_that_says_farewell_is_down_at_once(heads: list[Wired]) -> None:
+    first, second, third = heads
+    async with asyncio.timeout(TIMEOUT):
+        await third.heartbeat.farewell()
+        await wait_for(lambda: first.state_of(third) == second.state_of(third) == "down")
+    count = beats_of(first, third)
+    await wait_for(lambda: beats_of(first, second) > count + 2)
+    assert beats_of(first, third) == count
+
+
+async def test_a_removal_reaches_everybody_within_a_second_and_the_removed_head_keeps_out(heads: list[Wired]) -> None:
+    first, second, third = heads
+    with log_lines() as lines:
+        async with asyncio.timeout(1):
+            await remove(first, third)
+            await wait_for(lambda: third.uid in second.members.tombstones)
+            await wait_for(lambda: not third.registry.belongs)
+    told = [line for line in lines if line["event"] == "Head no longer in its cluster"]
+    assert [(line["head"], line["how"]) for line in told] == [(third.uid, "removed")]
+    assert third.uid not in third.members.heads
+    await wait_for(lambda: first.members.digest == second.members.digest)
+    counts = beats_of(first, third), beats_of(second, third)
+    await third.registry.reconcile()
+    seen = beats_of(first, second)
+    await wait_for(lambda: beats_of(first, second) > seen + 2)
+    assert (beats_of(first, third), beats_of(second, third)) == counts
+    with pytest.raises(Denied) as refused:
+        async with third.peers.link(first.uid):
+            raise AssertionError("a removed head was let in")
+    assert (refused.value.code, refused.value.data) == ("removed", {"generation": 1})
+
+
+async def test_an_open_link_of_a_removed_head_is_closed_within_a_second(heads: list[Wired]) -> None:
+    first, _, third = heads
+    async with by_hand(first, third) as link:
+        await link.send_bytes(encode(Beat(third.uid, "boot", 1)))
+        async with asyncio.timeout(1):
+            await remove(first, third)
+            await ended(link)
+
+
+async def test_a_change_of_a_record_is_on_every_head_within_a_second(heads: list[Wired]) -> None:
+    first, second, _ = heads
+    async with asyncio.timeout(1):
+        await first.heads.patch(second.uid, {"description": "in the cellar"})
+        await wait_for(lambda: all(h.members.heads[second.uid].description == "in the cellar" for h in heads))
+        await wait_for(lambda: len({head.members.digest for head in heads}) == 1)
+
+
+async def test_a_beat_under_another_heads_name_is_not_heard_and_ends_the_link(heads: list[Wired]) -> None:
+    first, second, third = heads
+    with log_lines() as lines:
+        async with by_hand(first, third) as link:
+            await link.send_bytes(encode(Beat(second.uid, "forged", 10**6)))
+            await ended(link)
+    assert not [beat for beat in first.beats if beat.boot == "forged"]
+    assert f"it sent the beat of head {second.uid}" in [line.get("reason") for line in lines]
+
+
+@pytest.mark.parametrize("frame", [b"\x00garbage", b"{}", b'{"head":7}', b"[" * 5000, b"x" * 70_000])
+async def test_frames_that_are_no_beats_end_the_link_and_nothing_else(heads: list[Wired], frame: bytes) -> None:
+    first, second, third = heads
+    async with by_hand(first, third) as link:
+        await link.send_bytes(frame)
+        await ended(link)
+    count = beats_of(first, third)
+    await wait_for(lambda: beats_of(first, third) > count)  # its own agent has linked again
+    assert first.state_of(second) == "up"
+
+
+async def test_bytes_that_are_no_websocket_end_the_link_and_nothing_else(heads: list[Wired]) -> None:
+    first, _, third = heads
+    async with by_hand(first, third) as link:
+        transport = link.get_extra_info("ssl_object")
+        assert transport is not None
+        link._writer.transport.write(b"GET / HTTP/1.1\r\n\r\n")
+        await ended(link)
+    count = beats_of(first, third)
+    await wait_for(lambda: beats_of(first, third) > count)
+
+
+async def test_a_new_link_of_a_head_takes_the_place_of_the_old(heads: list[Wired]) -> None:
+    first, _, third = heads
+    async with by_hand(first, third) as older, by_hand(first, third) as newer:
+        await ended(older)
+        await newer.send_bytes(encode(Beat(third.uid, "newer", 1)))
+        await wait_for(lambda: any(beat.boot == "newer" for beat in first.beats))
+
+
+async def test_a_link_over_which_nothing_comes_is_closed(tmp_path: Path) -> None:
+    wires = Wires(tmp_path)
+    first, silent = await wires.head(2), await wires.head(3)
+    await first.know(silent)
+    async with wires.running(first), silent.ends:
+        with silent.listener:
+            async with by_hand(first, silent) as link:
+                await link.send_bytes(encode(Beat(silent.uid, "boot", 1)))
+                async with asyncio.timeout(5 * TIMEOUT):
+                    await ended(link)
+
+
+async def test_a_plain_request_is_told_that_it_must_be_a_websocket(heads: list[Wired]) -> None:
+    first, second, _ = heads
+    answer = await first.peers.ask(second.uid, "GET", "/head/heartbeat")
+    assert (answer.status, answer.envelope["code"]) == (400, "not-a-websocket")
+    status, envelope = await first.over_socket("GET", "/head/heartbeat")
+    assert (status, envelope["code"]) == (422, "invalid")
+
+
+async def test_a_stopping_agent_ends_its_links_and_takes_no_more(heads: list[Wired]) -> None:
+    first, second, third = heads
+    async with by_hand(first, third) as link:
+        first.links.close()
+        await ended(link)
+    with pytest.raises(Unavailable, match="is stopping"):
+        async with second.peers.link(first.uid):
+            raise AssertionError("a stopping agent took a link")
+
+
+async def test_a_reissued_certificate_is_shown_on_new_links_without_a_head_being_missed(heads: list[Wired]) -> None:
+    first, second, third = heads
+    before = second.identity.fingerprint
+    second.reissue()
+    assert second.identity.fingerprint != before
+    count = beats_of(first, second)
+    await wait_for(lambda: beats_of(first, second) > count + 5)
+    assert first.state_of(second) == third.state_of(second) == "up"
+    assert (await second.peers.ask(first.uid, "GET", "/test/known-head")).data["head"] == second.uid
+    assert (await first.peers.ask(second.uid, "GET", "/test/known-head")).data["head"] == first.uid
+
+
+async def test_a_hung_head_holds_nobody_else_up(tmp_path: Path) -> None:
+    """Its kernel takes connections, and nobody answers them."""
+    wires = Wires(tmp_path)
+    first, second, hung = [await wires.head(number) for number in (2, 3, 4)]
+    for head in (first, second):
+        await head.know(*(other for other in (first, second, hung) if other is not head))
+    async with wires.running(first), wires.running(second), hung.ends:
+        with hung.listener:
+            await wait_for(up(first, second))
+            assert first.state_of(hung) != "up"
+
+
+@contextlib.asynccontextmanager
+async def deaf_server(directory: Path) -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
+    """A server that upgrades to a WebSocket and from then on reads nothing, with a client for it."""
+    done = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = (await reader.readuntil(b"\r\n\r\n")).decode()
+        key = next(line.partition(": ")[2] for line in request.splitlines() if line.startswith("Sec-WebSocket-Key"))
+        accept = base64.b64encode(hashlib.sha1(key.encode() + WS_GUID).digest()).decode()
+        writer.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
+            + f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode()
+        )
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await done.wait()
+        writer.transport.abort()
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate(authority()).write(directory / "deaf.pem"))
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    server = await asyncio.start_server(serve, sock=listener, ssl=context)
+    async with session(unverified_context(), TIMEOUT) as client:
+        try:
+            yield client, f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        finally:
+            done.set()
+            server.close()
+            await server.wait_closed()
+
+
+async def test_a_link_that_is_not_read_drops_beats_never_waits_and_is_given_up_in_time(tmp_path: Path) -> None:
+    async with deaf_server(tmp_path) as (client, url), open_link(client, "deaf", url) as send:
+        sent = 0
+
+        async def flood() -> None:
+            nonlocal sent
+            while True:
+                async with asyncio.timeout(0.2):
+                    await send(b"x" * BACKLOG)
+                sent += 1
+                await asyncio.sleep(0.01)
+
+        with pytest.raises(Unavailable, match="the link to head deaf broke"):
+            await asyncio.wait_for(flood(), 10 * TIMEOUT)
+    assert sent > 10

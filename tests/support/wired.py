@@ -212,6 +212,7 @@ class Wires:
             live=head.live,
             engine=head.store,
             store_age=lambda: head.age[-1],
+            engine_url=lambda: None,
             members=lambda: head.members,
             identity=lambda: head.identity,
             peers=head.peers,

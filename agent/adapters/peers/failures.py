@@ -13,7 +13,7 @@ FAILURES = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
 """What the client library raises when the other end, the network or the URL is at fault."""
 
 
-_NOTHING_LISTENS = (errno.ECONNREFUSED,)
+_NO_ANSWER = "no answer to the attempt to connect: it is off, or a firewall is in between"
 
 
 def why(err: BaseException) -> str:
@@ -31,14 +31,16 @@ def why(err: BaseException) -> str:
             return f"it refuses this head's certificate ({alert})"
         case aiohttp.ClientConnectorSSLError() | ssl.SSLError():
             return "what answers there does not speak TLS as a head agent does"
-        case aiohttp.ClientConnectorError() if err.errno in _NOTHING_LISTENS:
+        case aiohttp.ClientConnectorError() if err.errno == errno.ECONNREFUSED:
             return "the connection is refused: nothing listens there"
+        case aiohttp.ClientConnectorError() if err.errno == errno.ETIMEDOUT:
+            return _NO_ANSWER
         case aiohttp.ConnectionTimeoutError():
-            return "no answer to the attempt to connect: it is off, or a firewall is in between"
+            return _NO_ANSWER
         case TimeoutError():
             return "it did not answer in time"
         case aiohttp.ServerDisconnectedError() | ConnectionError():
-            return "it closed the connection"
+            return "the connection broke off"
         case aiohttp.ClientOSError():
             return err.strerror or "the connection broke"
         case _:

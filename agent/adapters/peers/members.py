@@ -17,7 +17,7 @@ from agent.config import Live
 from agent.errors import NotFound, Unavailable
 from agent.heads.identity import Identity
 from agent.heads.members import Members
-from agent.model import Departure, Head
+from agent.model import Head
 from agent.ports import Clock, PeerAnswer, Peers
 
 SILENCE = 2.0
@@ -37,10 +37,13 @@ class _Line:
         self.users = 0
         self.retired = False
 
-    async def retire(self, *, at_once: bool) -> None:
-        """Have no new use; those that ask at present may end, unless it must be `at_once`."""
+    async def retire(self) -> None:
+        """Have no new use; questions under way may end, and links do with their next frame.
+
+        Only then is the client closed: Python 3.11.2 cannot abort a TLS connection that somebody else is closing.
+        """
         self.retired = True
-        if at_once or not self.users:
+        if not self.users:
             await self.client.close()
 
 
@@ -94,31 +97,16 @@ class HttpPeers(Peers):
         async with self._line(uid) as line, open_link(line.client, uid, line.url) as put:
 
             async def send(frame: bytes) -> None:
-                if line.retired or not (self._is_trusted(line) and self._is_ours(line)):
+                if line.retired or not self._holds(line):
                     raise Unavailable(f"the link to head {uid} was opened on what holds no longer", code="unreachable")
                 await put(frame)
 
             yield send
 
-    def _is_trusted(self, line: _Line) -> bool:
-        """Whether that head's record is as it was when the line was opened; while that cannot be read, it is."""
+    def _holds(self, line: _Line) -> bool:
+        """Whether trust is as it was when the line was opened; what cannot be known now has not changed."""
         try:
-            return self._members().heads.get(line.uid) == line.record
-        except Unavailable:
-            return True
-
-    def _says_goodbye(self, line: _Line) -> bool:
-        """Whether that head has left by itself: what it still answers, perhaps to having been told to, may be heard."""
-        try:
-            gone = self._members().tombstones.get(line.uid)
-        except Unavailable:
-            return False
-        return gone is not None and gone.departure is Departure.LEFT
-
-    def _is_ours(self, line: _Line) -> bool:
-        """Whether this head's certificate is still the one that the line shows."""
-        try:
-            return self._identity() == line.identity
+            return self._identity() == line.identity and self._members().heads.get(line.uid) == line.record
         except Unavailable:
             return True
 
@@ -137,10 +125,9 @@ class HttpPeers(Peers):
     async def _current(self, uid: str) -> _Line:
         """The line to a head, opened anew if need be; those that hold no longer are given up on this occasion."""
         for line in list(self._lines.values()):
-            trusted = self._is_trusted(line)
-            if not trusted or not self._is_ours(line):
+            if not self._holds(line):
                 del self._lines[line.uid]
-                await line.retire(at_once=not trusted and not self._says_goodbye(line))
+                await line.retire()
         members = self._members()
         record = members.heads.get(uid)
         if record is None or uid == members.self_uid:
