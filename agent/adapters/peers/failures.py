@@ -11,8 +11,6 @@ from agent.adapters.peers.tls import NotThatHead
 
 FAILURES = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
 """What the client library raises when the other end, the network or the URL is at fault."""
-
-
 _NO_ANSWER = "no answer to the attempt to connect: it is off, or a firewall is in between"
 
 

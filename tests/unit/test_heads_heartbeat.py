@@ -1,0 +1,166 @@
+"""Whom a head beats to, and when."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from typing_extensions import override
+
+from agent.config import Config, Live
+from agent.config.sections import Heartbeat as HeartbeatSection
+from agent.errors import Denied
+from agent.heads.beat import Beat, decode
+from agent.heads.detector import Detector
+from agent.heads.gossip import Gossip
+from agent.heads.heartbeat import Heartbeat
+from agent.heads.registry import HeadRegistry
+from agent.loops import Loops
+from agent.model import Head, Kind
+from agent.ports import Delete, Put
+from tests.support.clock import StillClock
+from tests.support.memory_store import MemoryStore
+from tests.support.peers import MemoryPeers, answers
+from tests.support.people import ME, OTHER, PEER, SOME_KEY
+from tests.support.waiting import wait_for
+
+
+class RefusingPeers(MemoryPeers):
+    """Peers of whom some say that this head is gone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refusing: dict[str, Denied] = {}
+        self.links = 0
+
+    @override
+    @asynccontextmanager
+    async def link(self, uid: str) -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
+        """Refuses where the test says so."""
+        self.links += 1
+        if uid in self.refusing:
+            raise self.refusing[uid]
+        async with super().link(uid) as send:
+            yield send
+
+
+class Room:
+    """A head that beats every hundredth of a second."""
+
+    def __init__(self) -> None:
+        live = Live(Config(heartbeat=HeartbeatSection(interval=0.01)))
+        self.store, self.peers, clock = MemoryStore(), RefusingPeers(), StillClock()
+        self.registry = HeadRegistry(self.store, ME, clock)
+        self.detector = Detector(lambda: self.registry.members, ME, live, clock)
+        gossip = Gossip(live, self.store, self.registry, self.peers, clock, lambda: "sqlite")
+        self.heartbeat = Heartbeat(live, self.registry, self.peers, self.detector, gossip, Loops(), clock)
+
+    async def know(self, *uids: str) -> None:
+        """Have other heads be members."""
+        for uid in uids:
+            self.peers.heads.setdefault(uid, answers())
+            await self.store.commit(Put(Kind.HEAD, uid, {"ssh_public": SOME_KEY}))
+        await self.registry.load()
+
+    async def forget(self, uid: str) -> None:
+        """Have one be a member no more."""
+        await self.store.commit(Delete(Kind.HEAD, uid))
+        await self.registry.load()
+
+    def beats(self, uid: str) -> list[Beat]:
+        """What a head was sent."""
+        return [decode(frame) for frame in self.peers.frames.get(uid, [])]
+
+
+@pytest.fixture
+async def room() -> AsyncIterator[Room]:
+    made = Room()
+    await made.registry.ensure_self(Head(SOME_KEY))
+    task = asyncio.get_running_loop().create_task(made.heartbeat.run())
+    yield made
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_every_other_member_is_told_and_all_the_same(room: Room) -> None:
+    await room.know(PEER, OTHER)
+    await wait_for(lambda: min(len(room.beats(uid)) for uid in (PEER, OTHER)) > 5)
+    together = set(room.peers.frames[PEER]) & set(room.peers.frames[OTHER])
+    assert len(together) > 3  # one encoding for all
+    assert ME not in room.peers.frames
+    assert {beat.head for beat in room.beats(PEER)} == {ME}
+    assert {beat.roster for beat in room.beats(PEER)[-3:]} == {room.registry.members.digest}
+
+
+async def test_a_new_member_is_told_and_one_that_is_gone_is_not(room: Room) -> None:
+    await room.know(PEER)
+    await wait_for(lambda: room.beats(PEER))
+    await room.know(OTHER)
+    await wait_for(lambda: room.beats(OTHER))
+    await room.forget(PEER)
+    count, others = len(room.beats(PEER)), len(room.beats(OTHER))
+    await wait_for(lambda: len(room.beats(OTHER)) > others + 5)
+    assert len(room.beats(PEER)) <= count + 1
+
+
+async def test_a_head_that_cannot_be_reached_keeps_no_other_from_being_told(room: Room) -> None:
+    room.peers.away[PEER] = "asleep"
+    await room.know(PEER, OTHER)
+    await wait_for(lambda: len(room.beats(OTHER)) > 5)
+    del room.peers.away[PEER]
+    await wait_for(lambda: room.beats(PEER))
+
+
+async def test_a_broken_link_is_opened_again(room: Room) -> None:
+    await room.know(PEER)
+    await wait_for(lambda: room.beats(PEER))
+    room.peers.away[PEER] = "rebooting"
+    await wait_for(lambda: room.peers.links > 1)
+    count = len(room.beats(PEER))
+    del room.peers.away[PEER]
+    await wait_for(lambda: len(room.beats(PEER)) > count)
+
+
+async def test_the_farewell_is_the_last_beat(room: Room) -> None:
+    await room.know(PEER, OTHER)
+    await wait_for(lambda: room.beats(PEER) and room.beats(OTHER))
+    await room.heartbeat.farewell()
+    for uid in (PEER, OTHER):
+        assert room.beats(uid)[-1].stopping
+    count, links = len(room.beats(PEER)), room.peers.links
+    await room.know("4fourth".ljust(32, "4"))
+    await wait_for(lambda: room.peers.links > links)
+    assert len(room.beats(PEER)) == count
+    assert room.beats("4fourth".ljust(32, "4")) == []
+
+
+async def test_a_head_that_is_told_that_it_was_removed_beats_no_more(room: Room) -> None:
+    room.peers.refusing[PEER] = Denied("gone", code="removed", data={"generation": 1})
+    await room.know(PEER, OTHER)
+    await wait_for(lambda: not room.registry.belongs)
+    await wait_for(lambda: room.registry.members.tombstones)
+    links = room.peers.links
+    await room.registry.reconcile()
+    assert ME not in room.registry.members.heads
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert room.peers.links == links
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Denied("not known", code="not-a-known-head"),
+        Denied("old news", code="removed", data={"generation": 0}),
+        Denied("odd", code="removed"),
+    ],
+)
+async def test_any_other_refusal_is_no_removal(room: Room, refusal: Denied) -> None:
+    room.peers.refusing[PEER] = refusal
+    await room.know(PEER, OTHER)
+    await wait_for(lambda: room.beats(OTHER))
+    assert room.registry.belongs
