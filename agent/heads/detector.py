@@ -254,9 +254,9 @@ class Detector:
         entitled = self.standing is not Standing.MINORITY
         if before is Standing.MINORITY and entitled:
             self._attentive = now
-        believed = (State.UP, State.SUSPECT)
-        fallen = sum(
-            gone and of.state in believed and not of.stopped for of, gone in zip(evidence, silent, strict=True)
+        fallen = sum(  # those that are only just coming back fell with the others
+            not of.stopped and (of.state is State.SUSPECT or (of.state is State.UP and gone))
+            for of, gone in zip(evidence, silent, strict=True)
         )
         many = fallen > 1 and 2 * fallen >= len(evidence)
         return Health(entitled, self._attentive, self._excused, many)

@@ -306,6 +306,19 @@ def test_many_losses_at_once_cost_one_more_timeout_and_no_veto() -> None:
     assert {watcher[uid] for uid in peers[2:]} == {DOWN}
 
 
+def test_those_that_come_back_first_speak_for_those_that_fell_with_them(three: Watcher) -> None:
+    three.wait(2.25, PEER)
+    three.wait(1)
+    assert (three[PEER], three[OTHER]) == (UP, SUSPECT)
+    three.beat(OTHER)
+    three.wait(2)
+    assert (three[PEER], three[OTHER]) == (SUSPECT, SUSPECT)
+    three.wait(2.5, OTHER)
+    assert three[PEER] is SUSPECT, "after 5.75 seconds"
+    three.beat(PEER)
+    assert DOWN not in {turn.after for turn in three.turns}
+
+
 def test_a_head_that_flaps_is_suspect_while_it_beats_but_dies_all_the_same(three: Watcher) -> None:
     for _ in range(5):
         three.wait(6, PEER)
