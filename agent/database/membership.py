@@ -23,6 +23,8 @@ log = structlog.get_logger()
 
 FAREWELL = "/heads/farewell"
 """Where another head is told that this one leaves."""
+PROBE = "/head/roster"
+"""What only members are answered."""
 
 
 class Left(Struct, frozen=True):
@@ -44,6 +46,8 @@ class _Leaving(Struct, frozen=True):
     """This head's own record; None for one that was removed before."""
     told: bool = False
     """Whether the others know."""
+    removed: bool = False
+    """Whether they had removed this head before: then its place in their engine is their matter."""
 
 
 def peers_of(self_uid: str, heads: Collection[Record]) -> tuple[str, ...]:
@@ -123,11 +127,12 @@ class Membership:
                 if here is not None and "left" in here.body:
                     return Left(self._self_uid, str(here.body["id"]), (), [])
                 raise cannot_leave(self._self_uid, heads)
-            if objection := await self._engine.objection(self._self_uid):
+            removed = await self._is_removed(peers)
+            if not removed and (objection := await self._engine.objection(self._self_uid)):
                 raise Conflict(f"cannot leave: {objection}; nothing was changed", code="quorum")
             cluster = await self._cluster()
             own = next((head.body for head in heads if head.uid == self._self_uid), None)
-            return await self._go(_Leaving(str(cluster["id"]), uuid4().hex, peers, own))
+            return await self._go(_Leaving(str(cluster["id"]), uuid4().hex, peers, own, removed, removed))
 
     async def resume(self) -> None:
         """At a start: end a leave that was cut off. Does not fail; what cannot be done now is told."""
@@ -181,6 +186,8 @@ class Membership:
         with steps.doing("leave the engine") as step:
             if self._engine.kind == "sqlite":
                 step.result = "nothing to do: each head has a database of its own"
+            elif note.removed:
+                step.result = "nothing to do: the others removed this head before"
             else:
                 await self._engine.dismiss(self._self_uid)
         with steps.doing("begin with a certificate of its own"):
@@ -193,6 +200,18 @@ class Membership:
                 await reshape(self._store, [record for record in kept if record.kind in SHAPE])
             else:
                 await self._local.found("sqlite", kept)
+
+    async def _is_removed(self, heads: Sequence[str]) -> bool:
+        """Whether a head that can be reached says that this one is not in the cluster any more."""
+        if self._engine.kind == "sqlite":
+            return False  # nothing depends on it: each is told below
+        for uid in heads:
+            try:
+                answer = await self._peers.ask(uid, "GET", PROBE)
+            except AgentError:
+                continue
+            return answer.status == 403 and answer.envelope.get("code") in ("left", "removed")
+        return False
 
     async def _tell(self, heads: Sequence[str]) -> str:
         """Tell every other head that this one leaves; where the database is shared, one of them is enough.

@@ -40,7 +40,7 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 
-PROBE = "/head/files/references"
+PROBE = "/head/roster"
 """What a member is asked to see whether it takes this head for one: for known heads only, and cheap."""
 
 
@@ -76,6 +76,8 @@ class _Before:
     engine: str
     cluster: str
     records: Sequence[Record]
+    listed: bool
+    """Whether the cluster that it joins had it as a member."""
 
 
 class Joined(msgspec.Struct, frozen=True):
@@ -143,11 +145,13 @@ class Joining:
             met, ca = await self._look(invitation.url, wanted)
         with steps.doing("look at this head"):
             await self._registry.load()
-            if await self._is_member_of(met):
+            listed = await self._is_listed(met)
+            if listed and self._store.age is None:  # else its database may have been left behind when it was recovered
                 return Joined(met.cluster, self._registry.self_uid, met.uid, already=True, steps=steps.all)
             await self._may_move(met, force=invitation.force)
         await self._credentials().settle(self._registry.members.cluster)  # whatever was cut off before
-        before = _Before(self._engine.kind, self._registry.members.cluster, await everything(self._store))
+        records = await everything(self._store)
+        before = _Before(self._engine.kind, self._registry.members.cluster, records, listed)
         if before.cluster != met.cluster and any(record.kind in OBJECT_KINDS for record in before.records):
             with steps.doing("back up the database"):
                 await self._means.backup()
@@ -168,6 +172,7 @@ class Joining:
             undone = await self._undo(before, met, invitation, ca, steps)
             what = "everything was undone" if undone else "not all could be undone: see this agent's journal"
             err.reason = f"cannot join, at the step {step!r}: {err.reason.removeprefix('cannot join: ')}; {what}"
+            err.args = (err.reason,)
             raise
         log.warning("Joined a cluster", cluster=met.cluster, by=met.uid, url=invitation.url)
         return Joined(met.cluster, self._registry.self_uid, met.uid, already=False, steps=steps.all)
@@ -181,7 +186,7 @@ class Joining:
             check_clocks(self._clock.now(), time)
         return met, ca
 
-    async def _is_member_of(self, met: PeerUrl) -> bool:
+    async def _is_listed(self, met: PeerUrl) -> bool:
         """Whether this head is in that cluster already, by its own records and by that head's word."""
         members = self._registry.members
         if met.cluster != members.cluster:
@@ -273,11 +278,12 @@ class Joining:
     async def _undo(self, before: _Before, met: PeerUrl, invitation: Invitation, ca: str, steps: Steps) -> bool:
         """Put everything back as it was, and tell whether that worked; else it is mended at the next start."""
         parts: list[tuple[str, Callable[[], Awaitable[object]]]] = [
-            ("undo: the cluster's record of this head", lambda: self._withdraw(invitation, ca)),
             ("undo: the database", lambda: self._put_back(before, met)),
             ("undo: the certificate", lambda: self._credentials().settle(before.cluster)),
             ("undo: what is known of heads", self._registry.load),
         ]
+        if not before.listed:
+            parts.insert(0, ("undo: the cluster's record of this head", lambda: self._withdraw(invitation, ca)))
         undone = True
         for name, work in parts:
             try:

@@ -199,3 +199,15 @@ async def test_one_that_left_joins_again_with_a_higher_generation(tmp_path: Path
 
     assert await second.shape() == await first.shape()
     assert first.registry.members.heads[second.uid].generation == 2
+
+
+async def test_one_that_was_removed_leaves_without_the_engine_that_it_is_out_of(tmp_path: Path) -> None:
+    first, second = await cluster(tmp_path, 2)
+    second.engine.name = "etcd"
+    second.engine.against = "there is no quorum"
+    await first.directory.remove(second.uid, force=True)
+
+    left = await second.membership.leave()
+
+    assert second.engine.dismissed == []
+    assert await second.shape() == (left.cluster, [second.uid], second.credentials.ca)

@@ -328,3 +328,17 @@ async def test_a_join_and_a_leave_take_turns(tmp_path: Path) -> None:
         refused = await refusal(second)
     assert isinstance(refused, Conflict)
     assert "leave the cluster" in refused.reason
+
+
+async def test_a_member_whose_database_was_left_behind_is_no_member_yet(tmp_path: Path) -> None:
+    first, second = await two(tmp_path)
+    first.engine.name = first.store.kind = "etcd"
+    second.engine.shared = first.store
+    await second.join()
+    second.store.age = 5.0
+    second.failing["adopt"] = NO_QUORUM
+
+    with pytest.raises(Unavailable, match="at the step 'take over the certificate'"):
+        await second.join()
+
+    assert second.uid in first.registry.members.heads
