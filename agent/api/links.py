@@ -71,7 +71,10 @@ class Links:
         )
         if request.transport is None or not websocket.can_prepare(request):
             raise Malformed("this path is a WebSocket of heartbeats: ask for the upgrade", code="not-a-websocket")
-        await websocket.prepare(request)
+        try:
+            await websocket.prepare(request)
+        except ConnectionError as err:
+            raise Unavailable("the other head was gone before the link was open") from err
         link = _Link(head, request.transport, admit)
         if (former := self._links.pop(link.head, None)) is not None:
             former.cut()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Awaitable, Callable
 
 import structlog
 
 from agent.config import Live
-from agent.errors import Denied, NotFound, Unavailable
+from agent.errors import AgentError, Denied, Unavailable
 from agent.heads.beat import Beat, encode
 from agent.heads.detector import Detector
 from agent.heads.gossip import Gossip
@@ -143,32 +144,41 @@ class Heartbeat:
         while True:
             began = self._clock.monotonic()
             reason = await self._hold(uid)
+            if self._clock.monotonic() - began > LATER:
+                pause, said = SOON, ""
             if reason != said:
                 log.warning("Heartbeats do not reach a head", head=uid, reason=reason)
                 said = reason
-            pause = SOON if self._clock.monotonic() - began > LATER else min(2 * pause, LATER)
             await asyncio.sleep(pause * random.uniform(0.5, 1))
+            pause = min(2 * pause, LATER)
 
     async def _hold(self, uid: str) -> str:
         """Open a link and beat over it until it breaks; says why it did, or why it did not open."""
         try:
             async with self._peers.link(uid) as send:
-                line = self._lines[uid] = _Line(send)
-                log.info("Heartbeats reach a head", head=uid)
-                if not self._stopped:
-                    await line.put(encode(self._next_beat()))
-                return await line.broken
+                return await self._beat_over(uid, _Line(send))
         except Denied as err:
             await self._refused(err)
             return err.reason
-        except (Unavailable, NotFound) as err:
+        except AgentError as err:
             return err.reason
+
+    async def _beat_over(self, uid: str, line: _Line) -> str:
+        """Beat over an open link until it breaks, from now on; says why it did."""
+        self._lines[uid] = line
+        log.info("Heartbeats reach a head", head=uid)
+        try:
+            if not self._stopped:
+                await line.put(encode(self._next_beat()))
+            return await line.broken
         finally:
-            self._lines.pop(uid, None)
+            if self._lines.get(uid) is line:
+                del self._lines[uid]
 
     async def _refused(self, refusal: Denied) -> None:
         """Another head does not take our beats: perhaps because this head is not in the cluster any more."""
         generation = refusal.data.get("generation") if isinstance(refusal.data, dict) else None
         if refusal.code in list(Departure) and isinstance(generation, int):
-            await self._registry.learn_departure(Departure(refusal.code), generation)
+            with contextlib.suppress(AgentError):  # while the database is away: the next refusal says so again
+                await self._registry.learn_departure(Departure(refusal.code), generation)
             self._members_changed.set()
