@@ -50,14 +50,15 @@ async def test_three_heads_share_one_etcd_and_one_of_them_leaves_it(heads: Engin
         members = await first.members()
         assert [(m.head, m.voter, m.healthy) for m in members] == [(h.uid, True, True) for h in heads.made]
         assert await held(third) == before
-        await third.store.commit(_put(1))
-        await first.store.commit(_put(2))
+        await first.store.commit(_put(1))
+        await third.store.commit(_put(2))
         for engine in (first, second, third):  # nothing needs to be restarted for having come in
             await engine.reconcile()
         assert [head.units.starts for head in heads.made] == [1, 1, 1]
 
+        kept = [record for kind in Kind for record in await third.store.records(kind)]
         await third.dismiss(three.uid)
-        await third.found("sqlite", [record for kind in Kind for record in await first.store.records(kind)])
+        await third.found("sqlite", kept)
         assert len(await held(third)) == len(before) + 2
         assert [member.head for member in await first.members()] == [one.uid, two.uid]
         await first.store.commit(_put(3))
@@ -143,8 +144,10 @@ async def test_a_head_beyond_the_voters_uses_their_etcd_and_stands_in_when_one_l
 
         second = await _joined(stack, first, two)
 
+        before = await held(first)
+        assert await held(second) == before
         await second.store.commit(_put(1))
-        assert await held(second) == await held(first)
+        assert len(await held(second)) == len(before) + 1
         assert (second.kind, second.peer_url) == ("etcd", None)
         assert not two.units.running
         await second.reconcile()

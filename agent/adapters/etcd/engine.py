@@ -13,6 +13,7 @@ import structlog
 from agent.adapters.etcd.authorities import Authorities
 from agent.adapters.etcd.choice import ETCD, SQLITE, Choice, contradiction, read, should_found, write
 from agent.adapters.etcd.client import TlsProvider
+from agent.adapters.etcd.cluster import Cluster
 from agent.adapters.etcd.founding import Founder
 from agent.adapters.etcd.keeping import Keeper
 from agent.adapters.etcd.members import VOTERS, has_quorum
@@ -139,7 +140,7 @@ class HeadEngine:
     async def rescue(self) -> None:
         """Go on as the one member of a new etcd, with the newest records that this head has.
 
-        Begun, it is ended: by the next start, when the agent is killed in the middle.
+        Once its copy of the records is written it is ended: by the next start, when the agent is killed in the middle.
         """
         async with self._turn:
             if self._choice.engine != ETCD:
@@ -149,6 +150,9 @@ class HeadEngine:
                     "cannot recover: the etcd is the site's own ([etcd] endpoints): recover it as its own manual says",
                     code="adopted",
                 )
+            # What an earlier rescue has left is older than what there is now.
+            await self._drop("rescued", "rescued-own", "rescued-copy")
+            await write_archive(self._state / "rescued-copy.db", self.store, None)
             await self._choose(msgspec.structs.replace(self._choice, rescuing=True))
             await self._rescue()
 
@@ -183,10 +187,10 @@ class HeadEngine:
                 else:
                     await self._take(*await self._founder.begin(source))
             except AgentError:
-                await self._undo()
+                await self._settle()  # back to what is in force
                 raise
             finally:
-                await blocking(lambda: source.unlink(missing_ok=True))
+                await self._drop("moving")
         log.warning("Database begun", engine=kind, cluster=self._choice.cluster or None)
 
     async def _begin_again(self) -> None:
@@ -211,7 +215,7 @@ class HeadEngine:
             try:
                 await self._take(*await self._founder.come_in(attachment))
             except AgentError:
-                await self._undo()
+                await self._settle()
                 raise
         log.warning("Database joined", cluster=attachment.cluster, member=bool(self._choice.directory))
 
@@ -219,13 +223,11 @@ class HeadEngine:
         rescued, own, copy = (self._state / f"{name}.db" for name in ("rescued", "rescued-own", "rescued-copy"))
         async with self.store.still():
             if not await blocking(rescued.exists):
-                await write_archive(copy, self.store, None)
                 salvaged = bool(self._choice.directory) and await self._founder.salvage(self._choice, own)
                 newest = await newer(own, copy) if salvaged else copy
                 await blocking(lambda: newest.rename(rescued))
             await self._take(*await self._founder.begin(rescued))
-            for left in (rescued, own, copy):
-                await blocking(partial(left.unlink, missing_ok=True))
+            await self._drop("rescued", "rescued-own", "rescued-copy")
         log.warning("Database rescued: this head is its only member", cluster=self._choice.cluster)
 
     async def _take(self, choice: Choice, opened: Opened) -> None:
@@ -244,13 +246,15 @@ class HeadEngine:
         await blocking(lambda: write(self._state, choice))
         self._choice = choice
 
-    async def _undo(self) -> None:
-        """Go back to what is in force, as far as that can be done at once; the loop does the rest."""
-        await self._settle()
-
     async def _settle(self) -> None:
+        """Have everything be as the choice says, as far as that can be done at once; the loop does the rest."""
         with contextlib.suppress(AgentError):
-            await self._keeper.follow(self._choice, self._opened)
+            await self._keeper.follow(self._choice, self._opened, changing=True)
+
+    async def _drop(self, *archives: str) -> None:
+        """Remove archives that were made on the way."""
+        for name in archives:
+            await blocking(partial((self._state / f"{name}.db").unlink, missing_ok=True))
 
     async def _remember(self) -> None:
         """Keep where the members are now, this head's own first: the next start asks there."""
@@ -258,7 +262,8 @@ class HeadEngine:
         if client is None or self._config.etcd.endpoints:
             return
         own = (self._founder.member(choice.directory).client_url,) if choice.directory else ()
-        known = msgspec.structs.replace(choice, endpoints=tuple(dict.fromkeys((*own, *client.endpoints.all))))
+        others = [url for member in await Cluster(client).member_list() for url in member.client_urls]
+        known = msgspec.structs.replace(choice, endpoints=tuple(dict.fromkeys((*own, *others))))
         if set(known.endpoints) != set(choice.endpoints):
             await self._choose(known)
         if own and own[0] not in client.endpoints.all:  # this head's address has changed

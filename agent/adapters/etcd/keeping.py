@@ -35,10 +35,14 @@ class Keeper:
         # Whoever is down while it restarts its member loses its turn by not moving, as any lock does.
         self._locks = Locks(store, founder.config.head.uid, founder.clock, lambda _head: False)
 
-    async def follow(self, choice: Choice, opened: Opened) -> None:
-        """Have everything be as the choice says. Raises Unavailable with what stands in the way."""
+    async def follow(self, choice: Choice, opened: Opened, *, changing: bool = False) -> None:
+        """Have everything be as the choice says. Raises Unavailable with what stands in the way.
+
+        `changing`: in the middle of a change of engines, when no member that runs is restarted for its CAs: the heads
+        are not known yet, and nothing can be locked.
+        """
         if choice.directory:
-            await self._keep_running(self._founder.member(choice.directory), choice, opened)
+            await self._keep_running(self._founder.member(choice.directory), choice, opened, changing=changing)
         else:
             await self._founder.unit().stop()
         moved = await blocking(lambda: put_aside(self._config.state.directory, self._config.database.path, choice))
@@ -47,7 +51,7 @@ class Keeper:
         if isinstance(opened.store, SqliteStore):
             await opened.store.reopen_if_needed()
 
-    async def _keep_running(self, member: Member, choice: Choice, opened: Opened) -> None:
+    async def _keep_running(self, member: Member, choice: Choice, opened: Opened, *, changing: bool) -> None:
         unit = self._founder.unit()
         settings, authorities = render(member, choice.token, choice.peers), await self._authorities()
         answers = await self._answers(member, opened)
@@ -57,7 +61,7 @@ class Keeper:
         elif not answers:
             await self._move(member, opened)
             await unit.run(settings, authorities, timeout=READY)
-        else:
+        elif not changing:
             await self._move(member, opened)
             await self._restart(member, settings, authorities, opened)
 
