@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from agent.api.call import Answer, Call
 from agent.errors import Denied
 from agent.heads.introduction import JoinRequest
-from agent.heads.joining import Invitation
+from agent.heads.sponsor import Invitation
 
 log = structlog.get_logger()
 

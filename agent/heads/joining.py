@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 import msgspec
 import structlog
@@ -14,10 +13,6 @@ from agent import __version__
 from agent.errors import (
     AgentError,
     Conflict,
-    Denied,
-    Failed,
-    Invalid,
-    TimedOut,
     Unavailable,
 )
 from agent.heads.beat import PROTOCOL
@@ -25,34 +20,19 @@ from agent.heads.introduction import (
     JoinRequest,
     PeerUrl,
     Welcome,
-    check_clocks,
     check_engine,
-    proven_ca,
-    read_hash,
 )
 from agent.heads.registry import HeadRegistry
+from agent.heads.sponsor import Invitation, Sponsor
 from agent.model import OBJECT_KINDS, Kind, Record, rfc3339
-from agent.ports import Clock, ClusterEngine, Credentials, Introductions, LocalEngine, PeerAnswer, Peers, Store
+from agent.ports import Clock, ClusterEngine, Credentials, Introductions, LocalEngine, Peers, Store
 from agent.records.shape import CLUSTER, SHAPE, everything, reshape
 from agent.records.steps import Step, Steps
 
 log = structlog.get_logger()
 
-T = TypeVar("T")
-
 PROBE = "/head/roster"
 """What a member is asked to see whether it takes this head for one: for known heads only, and cheap."""
-
-
-@dataclass(frozen=True, slots=True)
-class Invitation:
-    """What an operator brings from the cluster. `token` is a secret."""
-
-    url: str
-    token: str
-    ca_sha256: str
-    force: bool = False
-    """Give up this head's own objects for those of a cluster that shares one database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +120,9 @@ class Joining:
             self._running = None
 
     async def _join(self, invitation: Invitation, steps: Steps) -> Joined:
-        wanted = read_hash(invitation.ca_sha256)
+        sponsor = Sponsor(self._introductions, invitation, self._clock)
         with steps.doing("look at the cluster"):
-            met, ca = await self._look(invitation.url, wanted)
+            met = await sponsor.look()
         with steps.doing("look at this head"):
             await self._registry.load()
             listed = await self._is_listed(met)
@@ -156,7 +136,7 @@ class Joining:
             with steps.doing("back up the database"):
                 await self._means.backup()
         with steps.doing("ask to be let in"):
-            welcome = await self._ask(invitation, ca)
+            welcome = await sponsor.ask(await self._request())
         try:
             with steps.doing("take over the certificate"):
                 await self._credentials().adopt(met.cluster, welcome.issued)
@@ -169,22 +149,13 @@ class Joining:
         except AgentError as err:
             step = steps.all[-1].step
             log.warning("Join failed and is being undone", step=step, reason=err.reason, url=invitation.url)
-            undone = await self._undo(before, met, invitation, ca, steps)
+            undone = await self._undo(before, met, sponsor, steps)
             what = "everything was undone" if undone else "not all could be undone: see this agent's journal"
             err.reason = f"cannot join, at the step {step!r}: {err.reason.removeprefix('cannot join: ')}; {what}"
             err.args = (err.reason,)
             raise
         log.warning("Joined a cluster", cluster=met.cluster, by=met.uid, url=invitation.url)
         return Joined(met.cluster, self._registry.self_uid, met.uid, already=False, steps=steps.all)
-
-    async def _look(self, url: str, wanted: str) -> tuple[PeerUrl, str]:
-        """What the head at that URL says of itself, and its CA once it is proved to be the one meant."""
-        answer, time = await self._introductions.look(url)
-        met = _read(answer, PeerUrl, f"what answers at {url} is no head agent")
-        ca = proven_ca(met.ca_pem, wanted)
-        if time is not None:
-            check_clocks(self._clock.now(), time)
-        return met, ca
 
     async def _is_listed(self, met: PeerUrl) -> bool:
         """Whether this head is in that cluster already, by its own records and by that head's word."""
@@ -226,12 +197,12 @@ class Joining:
                 code="has-objects",
             )
 
-    async def _ask(self, invitation: Invitation, ca: str) -> Welcome:
+    async def _request(self) -> JoinRequest:
         own = self._registry.members.heads.get(self._registry.self_uid) or self._registry.own
         if own is None:
             raise Unavailable("cannot join: this head has no record of its own yet: see GET /readyz", code="no-record")
         asked = await self._credentials().request()
-        request = JoinRequest(
+        return JoinRequest(
             uid=self._registry.self_uid,
             ssh_public=own.ssh_public,
             request=asked.pem,
@@ -245,9 +216,6 @@ class Joining:
             url=own.url,
             peer_url=self._means.engine_url(),
         )
-        body = msgspec.to_builtins(request)
-        answer = await self._introductions.ask(invitation.url, ca, invitation.token, "POST", "/heads/join", body)
-        return _read(answer, Welcome, "the cluster's answer cannot be understood")
 
     async def _take_over(self, welcome: Welcome) -> None:
         await self._local.attach(welcome.attachment)
@@ -275,7 +243,7 @@ class Joining:
             why = answer.envelope.get("reason", f"status {answer.status}")
             raise Unavailable(f"cannot join: head {met.uid} does not take this head for one: {why}", code="unproven")
 
-    async def _undo(self, before: _Before, met: PeerUrl, invitation: Invitation, ca: str, steps: Steps) -> bool:
+    async def _undo(self, before: _Before, met: PeerUrl, sponsor: Sponsor, steps: Steps) -> bool:
         """Put everything back as it was, and tell whether that worked; else it is mended at the next start."""
         parts: list[tuple[str, Callable[[], Awaitable[object]]]] = [
             ("undo: the database", lambda: self._put_back(before, met)),
@@ -283,7 +251,9 @@ class Joining:
             ("undo: what is known of heads", self._registry.load),
         ]
         if not before.listed:
-            parts.insert(0, ("undo: the cluster's record of this head", lambda: self._withdraw(invitation, ca)))
+            parts.insert(
+                0, ("undo: the cluster's record of this head", lambda: sponsor.withdraw(self._registry.self_uid))
+            )
         undone = True
         for name, work in parts:
             try:
@@ -294,44 +264,8 @@ class Joining:
                 log.error("Part of a failed join is not undone", part=name, reason=err.reason)
         return undone
 
-    async def _withdraw(self, invitation: Invitation, ca: str) -> None:
-        uid = self._registry.self_uid
-        # Never before it was let in: until then the record may be that of another head with the same uid.
-        _data(
-            await self._introductions.ask(invitation.url, ca, invitation.token, "DELETE", f"/head/{uid}?force=1", None)
-        )
-
     async def _put_back(self, before: _Before, met: PeerUrl) -> None:
         if self._engine.kind == before.engine == "sqlite":
             await reshape(self._store, [record for record in before.records if record.kind in SHAPE])
         elif before.cluster != met.cluster:  # else its records are that cluster's, and it is out of it as before
             await self._local.found(before.engine, before.records)
-
-
-_KINDS: Mapping[int, type[AgentError]] = {
-    400: Invalid,
-    401: Denied,
-    403: Denied,
-    409: Conflict,
-    422: Invalid,
-    503: Unavailable,
-    504: TimedOut,
-}
-"""How another agent's refusal is told here; a bad token of that cluster's is no bad token of this one's."""
-
-
-def _data(answer: PeerAnswer) -> Any:
-    """What a success brought; raises what a failure said, with its code."""
-    if answer.status < 400:
-        return answer.data
-    reason = str(answer.envelope.get("reason", f"HTTP status {answer.status}"))[:1000]
-    code = str(answer.envelope.get("code", "refused"))[:40]
-    kind: type[AgentError] = _KINDS.get(answer.status, Failed)
-    raise kind(f"cannot join: the cluster refused: {reason}", code=code)
-
-
-def _read(answer: PeerAnswer, shape: type[T], otherwise: str) -> T:
-    try:
-        return msgspec.convert(_data(answer), shape)
-    except msgspec.ValidationError as err:
-        raise Failed(f"cannot join: {otherwise} ({err})", code="not-an-agent") from err

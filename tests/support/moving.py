@@ -22,10 +22,11 @@ from agent.errors import AgentError
 from agent.heads.admission import Admission
 from agent.heads.directory import HeadDirectory
 from agent.heads.introduction import JoinRequest
-from agent.heads.joining import PROBE, Invitation, Joined, Joining, Means
+from agent.heads.joining import PROBE, Joined, Joining, Means
 from agent.heads.liveness import unwatched
 from agent.heads.parting import Parting
 from agent.heads.registry import HeadRegistry
+from agent.heads.sponsor import Invitation
 from agent.model import Head, Record
 from agent.ports import (
     Attachment,
