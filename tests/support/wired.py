@@ -46,6 +46,7 @@ from tests.support.http import unix_listener
 from tests.support.memory_store import MemoryStore
 from tests.support.people import CLUSTER
 from tests.support.ssh import pair
+from tests.support.waiting import wait_for
 
 INTERVAL, SUSPECT, TIMEOUT = 0.1, 0.4, 0.8
 """Seconds: a tenth of what heads have, and some spare for a machine that others use too."""
@@ -237,7 +238,7 @@ class Wires:
 
 @contextlib.asynccontextmanager
 async def wired(directory: Path, count: int) -> AsyncIterator[list[Wired]]:
-    """That many heads which know each other, running."""
+    """That many heads which know each other, running, once each has heard each other."""
     wires = Wires(directory)
     heads = [await wires.head(number + 2) for number in range(count)]
     for head in heads:
@@ -245,6 +246,7 @@ async def wired(directory: Path, count: int) -> AsyncIterator[list[Wired]]:
     async with contextlib.AsyncExitStack() as stack:
         for head in heads:
             await stack.enter_async_context(wires.running(head))
+        await wait_for(lambda: all(len({beat.head for beat in head.beats}) == count - 1 for head in heads))
         yield heads
 
 
