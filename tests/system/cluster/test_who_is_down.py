@@ -8,13 +8,16 @@ from __future__ import annotations
 import signal
 import time
 
+import pytest
+
 from tests.support.heads.cluster import Cluster
 from tests.support.heads.head import Head, wait_for
 from tests.support.heads.watching import STANDING, Watched, watching
 from tests.system.cluster.conftest import INTERVAL, SLACK, SUSPECT, TIMEOUT
 
 DEAD = ("down",)
-WRONG = ("suspect", "down", "unknown")
+either_will_do = pytest.mark.parametrize("cluster", ["sqlite"], indirect=True)
+"""What has nothing to do with the engine is tested once."""
 
 
 def down(head: Head) -> list[str]:
@@ -50,6 +53,7 @@ def test_a_head_whose_agent_was_killed_for_good_is_down(three: Cluster) -> None:
         found_down(seen, three, gone, since)
 
 
+@either_will_do
 def test_an_agent_that_is_killed_and_restarted_at_once_is_never_down(three: Cluster) -> None:
     killed = three.heads[1]
     with watching(three.others(killed)) as seen:
@@ -72,12 +76,13 @@ def test_a_head_that_stops_in_order_is_down_at_once_and_up_soon_after_its_start(
         seen.took(three.others(stopped), stopped.uid, "up", time.monotonic(), SLACK)
 
 
+@either_will_do
 def test_a_head_whose_agent_was_stopped_in_its_tracks_accuses_nobody_when_it_goes_on(three: Cluster) -> None:
     stopped = three.heads[0]
     rest = [head.uid for head in three.others(stopped)]
     with watching([stopped]) as seen:
         stopped.signal(signal.SIGSTOP)
-        time.sleep(2 * TIMEOUT)
+        time.sleep(1.5 * TIMEOUT)
         since = time.monotonic()
         stopped.signal(signal.SIGCONT)
         time.sleep(TIMEOUT)
@@ -97,6 +102,7 @@ def test_a_frozen_head_is_down_and_accuses_nobody_when_it_is_thawed(three: Clust
         assert seen.said(DEAD, since, [head.uid for head in rest]) == []
 
 
+@either_will_do
 def test_a_link_that_is_cut_one_way_is_no_dead_head(three: Cluster) -> None:
     one, other, _ = three.heads
     with watching(three.heads) as seen:
@@ -112,6 +118,7 @@ def test_a_link_that_is_cut_one_way_is_no_dead_head(three: Cluster) -> None:
         assert seen.said(DEAD, since) == []
 
 
+@either_will_do
 def test_a_restart_of_the_switch_kills_nobody(three: Cluster) -> None:
     with watching(three.heads) as seen:
         since = time.monotonic()
@@ -121,12 +128,13 @@ def test_a_restart_of_the_switch_kills_nobody(three: Cluster) -> None:
         assert seen.said(DEAD, since) == []
 
 
+@either_will_do
 def test_lost_packets_kill_nobody(three: Cluster) -> None:
     names = [head.name for head in three.heads]
     with watching(three.heads) as seen:
         since = time.monotonic()
         three.run.network.lose(0.1, names, names)
-        time.sleep(4 * TIMEOUT)
+        time.sleep(2.5 * TIMEOUT)
         assert seen.said(DEAD, since) == []
 
 
@@ -149,6 +157,7 @@ def test_the_smaller_part_of_a_split_says_so_and_removes_nobody(three: Cluster) 
         assert seen.said(DEAD, since, [head.uid for head in rest]) == []
 
 
+@either_will_do
 def test_a_clock_that_is_a_day_off_is_no_death(three: Cluster) -> None:
     off = three.heads[1]
     with watching(three.heads) as seen:
