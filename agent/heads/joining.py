@@ -10,18 +10,9 @@ import msgspec
 import structlog
 
 from agent import __version__
-from agent.errors import (
-    AgentError,
-    Conflict,
-    Unavailable,
-)
+from agent.errors import AgentError, Conflict, Unavailable
 from agent.heads.beat import PROTOCOL
-from agent.heads.introduction import (
-    JoinRequest,
-    PeerUrl,
-    Welcome,
-    check_engine,
-)
+from agent.heads.introduction import JoinRequest, PeerUrl, Welcome, check_engine
 from agent.heads.registry import HeadRegistry
 from agent.heads.sponsor import Invitation, Sponsor
 from agent.model import OBJECT_KINDS, Kind, Record, rfc3339

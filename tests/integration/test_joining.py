@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.support.company import eventually, head, shown
+from tests.support.company import eventually, running, shown
 from tests.support.daemon import free_port
 
 
 async def test_two_heads_become_a_cluster(tmp_path: Path) -> None:
-    with head(tmp_path, 1).running() as first, head(tmp_path, 2).running() as second:
+    with running(tmp_path, 2) as (first, second):
         status, answer = await second.join(first)
 
         assert status == 200, shown(answer)
@@ -21,11 +21,7 @@ async def test_two_heads_become_a_cluster(tmp_path: Path) -> None:
 
 
 async def test_a_third_head_is_known_to_all_and_one_that_leaves_goes_on_alone(tmp_path: Path) -> None:
-    with (
-        head(tmp_path, 1).running() as first,
-        head(tmp_path, 2).running() as second,
-        head(tmp_path, 3).running() as third,
-    ):
+    with running(tmp_path, 3) as (first, second, third):
         everybody = {first.uid, second.uid, third.uid}
         assert (await second.join(first))[0] == 200
         image = await second.data("POST", "/images", {"name": "one", "content": {"filename": "one.img"}})
@@ -53,7 +49,7 @@ async def test_a_third_head_is_known_to_all_and_one_that_leaves_goes_on_alone(tm
 
 
 async def test_a_removed_head_stays_out_until_it_joins_again(tmp_path: Path) -> None:
-    with head(tmp_path, 1).running() as first, head(tmp_path, 2).running() as second:
+    with running(tmp_path, 2) as (first, second):
         assert (await second.join(first))[0] == 200
         await first.data("DELETE", f"/head/{second.uid}?force=1")
 
@@ -65,7 +61,7 @@ async def test_a_removed_head_stays_out_until_it_joins_again(tmp_path: Path) -> 
 
 
 async def test_an_operator_joins_and_leaves_with_what_the_commands_print(tmp_path: Path) -> None:
-    with head(tmp_path, 1).running() as first, head(tmp_path, 2).running() as second:
+    with running(tmp_path, 2) as (first, second):
         made = first.ctl("token", "--join").stdout
         echo, _, join = made.partition(" | ")
         command, token = join.split()[1:], echo.removeprefix("echo ")
@@ -88,7 +84,7 @@ async def test_an_operator_joins_and_leaves_with_what_the_commands_print(tmp_pat
 
 
 async def test_each_refusal_has_its_word_and_changes_nothing(tmp_path: Path) -> None:
-    with head(tmp_path, 1).running() as first, head(tmp_path, 2).running() as second:
+    with running(tmp_path, 2) as (first, second):
         good, before, files = await first.invitation(), await second.heads(), second.files()
         reader = await first.token(permissions=["HeadsRead"])
         foreign = await second.token()

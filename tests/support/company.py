@@ -36,15 +36,11 @@ class HeadDaemon:
     daemon: Daemon | None = None
 
     @contextlib.contextmanager
-    def running(self, **environment: str) -> Iterator[HeadDaemon]:
+    def running(self) -> Iterator[HeadDaemon]:
         """The daemon, ready; killed at the end."""
-        with started(self.config, **environment) as daemon:
-            assert daemon.heard() == {"READY": "1"}
-            self.daemon = daemon
-            try:
-                yield self
-            finally:
-                self.daemon = None
+        with started(self.config) as self.daemon:
+            assert self.daemon.heard() == {"READY": "1"}
+            yield self
 
     async def ask(self, method: str, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:
         """Status and envelope of a request on the Unix socket."""
@@ -103,12 +99,25 @@ class HeadDaemon:
         return {p.name: p.read_bytes() for p in state.iterdir() if p.is_file() and not p.name.startswith("agent.db")}
 
 
-def head(directory: Path, number: int, extra: str = "", *, uid: str | None = None) -> HeadDaemon:
+@contextlib.contextmanager
+def running(directory: Path, number: int) -> Iterator[list[HeadDaemon]]:
+    """So many heads, none of which has run before, with their daemons ready; killed at the end."""
+    heads = [head(directory, n + 1) for n in range(number)]
+    with contextlib.ExitStack() as stack:
+        for one in heads:  # side by side: without D-Bus each waits for it for a while
+            one.daemon = stack.enter_context(started(one.config))
+        for one in heads:
+            assert one.daemon is not None
+            assert one.daemon.heard() == {"READY": "1"}
+        yield heads
+
+
+def head(directory: Path, number: int, extra: str = "") -> HeadDaemon:
     """A head that has never run."""
     place = directory / f"head{number}"
     (place / "store").mkdir(parents=True)
     pair("ed25519", number).write(place / "ssh_key")
-    uid = uid or f"{number:032d}"
+    uid = f"{number:032d}"
     url = f"https://127.0.0.{number}:{free_port()}"
     config = place / "head-agent.ini"
     config.write_text(
