@@ -112,6 +112,7 @@ async def build(live: Live, stack: AsyncExitStack, background: Background) -> Ag
     heartbeat = Heartbeat(live, registry, peers, detector, gossip, loops, clock)
     links = Links(live, heartbeat.heard)
     registry.follow(links.recheck)
+    registry.follow(lambda _members: engine.changed.set())
 
     references = EveryHead(own_references, peers, company(registry, heads, store))
     turns = Turns(store, store, Locks(store, config.head.uid, clock, gone(registry, heads)), minority(heads))
@@ -172,7 +173,7 @@ async def build(live: Live, stack: AsyncExitStack, background: Background) -> Ag
         *(work() for work in certificate.background),
         periodic(members_loop, registry.reconcile, wake=registry.changed),
         periodic(verdicts_loop, verdicts.reconcile, wake=verdicts.changed),
-        periodic(database_loop, engine.reconcile),
+        periodic(database_loop, engine.reconcile, wake=engine.changed),
         periodic(upkeep_loop, upkeep.reconcile),
         moves.membership.resume(),
         watchdog(loops),

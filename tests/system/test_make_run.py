@@ -18,6 +18,7 @@ TRACES = (
     "/usr/lib/systemd/system/clusterware-head-agent.service",
     "/etc/clusterware-head-agent",
     "/etc/systemd/system/clusterware-head-agent.service.d",
+    "/etc/systemd/system/clusterware-head-agent-etcd.service.d",
     "/etc/polkit-1/rules.d/60-clusterware-head-agent.rules",
     "/var/lib/clusterware-head-agent",
     "/run/clusterware-head-agent.sock",

@@ -51,6 +51,8 @@ class HeadEngine:
         self._state = founder.config.state.directory
         self._choice = choice
         self._opened = opened
+        self.changed = asyncio.Event()
+        """Wakes the loop: something that it follows is another than before."""
         self._turn = asyncio.Lock()
         self._failure: AgentError | None = None
         self._pause = 5.0
@@ -208,8 +210,10 @@ class HeadEngine:
         self._failure = None
 
     async def _attach(self, attachment: Attachment) -> None:
+        details = attachment.details
         there = self._choice.engine == ETCD and self._choice.cluster == attachment.cluster
-        if there and (self._choice.directory or not attachment.details.get("member")):
+        # A new member begins with no data: those of one that was dismissed are of no use to etcd any more.
+        if there and not details.get("new") and (self._choice.directory or not details.get("member")):
             return
         async with self.store.still():
             try:

@@ -13,6 +13,8 @@ from uuid import uuid4
 from tests.support.heads.layers import CHECKOUT
 
 UNITS = ("clusterware-head-agent.socket", "clusterware-head-agent.service")
+ENGINE = "clusterware-head-agent-etcd.service"
+"""Started by the agent, where it is told to migrate."""
 CONFIG = Path("/etc/clusterware-head-agent/head-agent.ini")
 _CURL = "curl -s --unix-socket /run/clusterware-head-agent.sock"
 _JSON = "| python3 -m json.tool"
@@ -20,6 +22,7 @@ _RENDERED = (
     Path("/etc/polkit-1/rules.d/60-clusterware-head-agent.rules"),
     Path("/etc/systemd/system/clusterware-head-agent.service.d"),
     Path("/etc/systemd/system/clusterware-head-agent.socket.d"),
+    Path("/etc/systemd/system/clusterware-head-agent-etcd.service.d"),
 )
 _STATE = Path("/var/lib/clusterware-head-agent")
 _SOCKET = Path("/run/clusterware-head-agent.sock")
@@ -43,7 +46,7 @@ def agent() -> Iterator[list[tuple[str, str]]]:
         _configure(undo)
         _run("cw-headctl", "config", "apply", allowed=(0, 3))
         _run("systemctl", "daemon-reload")
-        undo.callback(_run, "systemctl", "stop", *UNITS, allowed=range(256))
+        undo.callback(_run, "systemctl", "stop", *UNITS, ENGINE, allowed=range(256))
         print("Starting it ...", flush=True)
         _run("systemctl", "start", *UNITS)
         yield [
