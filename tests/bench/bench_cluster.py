@@ -29,6 +29,7 @@ ANY_ENGINE: tuple[Case, ...] = (
     cases.clock_off,
     cases.loss,
     cases.minority,
+    cases.removal,
 )
 ON_ETCD: tuple[Case, ...] = (cases.leader_killed, cases.member_stopped, cases.leader_stopped)
 OF_TWO: tuple[Case, ...] = (cases.killed_for_good,)

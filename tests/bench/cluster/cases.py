@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import signal
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 from tests.support.heads.cluster import ETCD, Cluster
-from tests.support.heads.head import Head
+from tests.support.heads.head import Head, wait_for
 from tests.support.heads.watching import STANDING, watching
 from tests.support.heads.writing import missing, remove, writing
+from tests.support.stolen import Stolen
 
 PATIENCE = 60.0
 """Seconds after which a case is given up."""
@@ -185,6 +188,28 @@ def minority(cluster: Cluster, rounds: int) -> Iterator[Row]:
         cluster.settled()
     yield Row("partition: the smaller part says `minority`", spread(told), "<= 5 s")
     yield Row("partition: DELETE /heads/down there", " ".join(map(str, refusals)), "409 or 503")
+
+
+def removal(cluster: Cluster, rounds: int) -> Iterator[Row]:
+    """A live head removed, whose certificate and token a stranger tries on all others over open connections."""
+    took = []
+    thief = cluster.run.host("thief")
+    for number in range(rounds):
+        gone = cluster.heads[number % len(cluster.heads)]
+        rest = cluster.others(gone)
+        with tempfile.TemporaryDirectory() as directory:
+            stolen = Stolen.of(gone, cluster, thief, Path(directory))
+        since = time.monotonic()
+        rest[0].api("DELETE", f"/head/{gone.uid}")
+        wait_for(stolen.opens_nothing, "the removed head to be shut out", PATIENCE)
+        took.append(time.monotonic() - since)
+        stolen.close()
+        cluster.heads.remove(gone)
+        cluster.settled()
+        gone.run("cw-headctl", "join", "--force", *cluster.invitation(rest[0]))
+        cluster.heads.append(gone)
+        cluster.settled()
+    yield Row("removal: token, certificate, open connections dead everywhere", spread(took), "<= 1 s")
 
 
 def leader_killed(cluster: Cluster, rounds: int) -> Iterator[Row]:

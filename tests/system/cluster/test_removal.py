@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,56 +11,26 @@ import pytest
 from tests.support.heads import Head, Host
 from tests.support.heads.cluster import Cluster, everywhere, failing
 from tests.support.heads.head import wait_for
-from tests.support.talk import Talk
+from tests.support.stolen import Stolen
 from tests.system.cluster.conftest import SLACK, TIMEOUT
 
 AT_ONCE = 1.0
 """Seconds within which a removed head is shut out everywhere."""
 
 
-@dataclass
-class Stolen:
-    """What a head had, in the hands of another machine: its certificate and a token that it signed."""
-
-    head: Head
-    token: str
-    by_certificate: list[Talk]
-    """Open connections to each of the other heads."""
-    by_token: list[Talk]
-
-    def opens_everything(self) -> bool:
-        """Whether all of it is good everywhere."""
-        return set(self._answers()) == {200}
-
-    def opens_nothing(self) -> bool:
-        """Whether none of it is good anywhere."""
-        return set(self._answers()) <= {401, 403}
-
-    def _answers(self) -> list[int]:
-        certified = [talk.ask("GET", "/api/v1/head/services").status for talk in self.by_certificate]
-        return certified + [talk.ask("GET", "/api/v1/heads").status for talk in self.by_token]
-
-
 @pytest.fixture
 def steal(three: Cluster, elsewhere: Host, tmp_path: Path) -> Iterator[Callable[[Head], Stolen]]:
     """Steals what a head has, and connects to all others with it."""
-    opened: list[Talk] = []
+    taken: list[Stolen] = []
 
     def stolen(head: Head) -> Stolen:
-        certificate = tmp_path / f"{head.name}.pem"
-        certificate.write_text(head.path("/var/lib/clusterware-head-agent/head.pem").read_text())
-        token = three.token(head)
-        certified = [Talk(elsewhere, other, certificate) for other in three.others(head)]
-        opened.extend(certified)
-        tokens = [Talk(elsewhere, other, token=token) for other in three.others(head)]
-        opened.extend(tokens)
-        found = Stolen(head, token, certified, tokens)
-        assert found.opens_everything()
-        return found
+        taken.append(Stolen.of(head, three, elsewhere, tmp_path))
+        assert taken[-1].opens_everything()
+        return taken[-1]
 
     yield stolen
-    for talk in opened:
-        talk.close()
+    for one in taken:
+        one.close()
 
 
 def known(head: Head) -> set[str]:
