@@ -15,8 +15,10 @@ from agent.adapters.etcd.membership import EtcdMembership
 from agent.adapters.etcd.opening import Opened
 from agent.adapters.etcd.settings import Member, render
 from agent.adapters.etcd.transfer import blocking
+from agent.adapters.etcd.unit import EtcdUnit
 from agent.adapters.sqlite.store import SqliteStore
 from agent.errors import AgentError, Conflict, Unavailable
+from agent.hostfiles import ENGINE_UNIT
 from agent.ports import Store
 from agent.records.locks import Locks
 
@@ -24,6 +26,8 @@ log = structlog.get_logger()
 
 READY = 15.0
 """Seconds that a pass waits for a member to be ready; without a quorum it is not, and goes on trying by itself."""
+LONGEST_PAUSE = 60.0
+"""Seconds between two starts of a member that does not stay up; systemd itself starts again what crashed."""
 
 
 class Keeper:
@@ -32,6 +36,8 @@ class Keeper:
     def __init__(self, founder: Founder, store: Store) -> None:
         self._founder = founder
         self._config = founder.config
+        self._pause = 0.0
+        self._not_before = 0.0
         # Whoever is down while it restarts its member loses its turn by not moving, as any lock does.
         self._locks = Locks(store, founder.config.head.uid, founder.clock, lambda _head: False)
 
@@ -55,15 +61,26 @@ class Keeper:
         unit = self._founder.unit()
         settings, authorities = render(member, choice.token, choice.peers), await self._authorities()
         answers = await self._answers(member, opened)
-        if await unit.runs_from(settings, authorities):
-            if not answers:
-                await unit.run(settings, authorities, timeout=READY)
-        elif not answers:
+        same = await unit.runs_from(settings, authorities)
+        if answers:
+            self._pause, self._not_before = 0.0, 0.0
+        elif same:
+            await self._start_again(unit, settings, authorities)
+        else:
             await self._move(member, opened)
             await unit.run(settings, authorities, timeout=READY)
-        elif not changing:
+        if answers and not same and not changing:
             await self._move(member, opened)
             await self._restart(member, settings, authorities, opened)
+
+    async def _start_again(self, unit: EtcdUnit, settings: str, authorities: str) -> None:
+        """Start a member that does not answer: less and less often where it does not stay up, as a removed one."""
+        now = self._founder.clock.monotonic()
+        if now < self._not_before:
+            raise Unavailable(f"this head's database member does not stay up: see `journalctl -u {ENGINE_UNIT}`")
+        self._pause = min(max(5.0, 2 * self._pause), LONGEST_PAUSE)
+        self._not_before = now + self._pause
+        await unit.run(settings, authorities, timeout=READY)
 
     async def _authorities(self) -> str:
         """The CAs to believe; while the heads are not known, those that were believed before."""
