@@ -115,7 +115,7 @@ class Joining:
         with steps.doing("look at the cluster"):
             met = await sponsor.look()
         with steps.doing("look at this head"):
-            await self._registry.load()
+            await self._have_a_database(force=invitation.force)
             listed = await self._is_listed(met)
             if listed and self._store.age is None:  # else its database may have been left behind when it was recovered
                 return Joined(met.cluster, self._registry.self_uid, met.uid, already=True, steps=steps.all)
@@ -147,6 +147,21 @@ class Joining:
             raise
         log.warning("Joined a cluster", cluster=met.cluster, by=met.uid, url=invitation.url)
         return Joined(met.cluster, self._registry.self_uid, met.uid, already=False, steps=steps.all)
+
+    async def _have_a_database(self, *, force: bool) -> None:
+        """Raises Unavailable while this head's own database cannot be read, unless it is to be given up unread."""
+        try:
+            await self._registry.load()
+        except Unavailable as err:
+            if not force:
+                raise Unavailable(
+                    f"cannot join: this head's own database cannot be read ({err.reason}); mend that or, if nothing in "
+                    "it is needed, say --force: then it is put aside, unread",
+                    code=err.code,
+                ) from err
+            log.warning("Own database given up unread for a join", reason=err.reason)
+            await self._local.found("sqlite", [])
+            await self._registry.reconcile()
 
     async def _is_listed(self, met: PeerUrl) -> bool:
         """Whether this head is in that cluster already, by its own records and by that head's word."""

@@ -59,7 +59,8 @@ class LastingCopy:
         return 0
 
     async def run(self) -> None:
-        """Keep the copy up to date for ever."""
+        """Keep the copy up to date for ever, from when there is something to copy."""
+        await self._pulse.first.wait()
         while True:
             began = self._clock.monotonic()
             await self.write()

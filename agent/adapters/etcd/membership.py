@@ -58,14 +58,14 @@ class EtcdMembership:
         own = [member for member in members if member.name == uid or peer_url in member.peer_urls]
         for member in own:
             if member.name == uid and not member.learner and await self._healthy(member):
-                return self._attachment(uid, members, runs=True)
+                return self._attachment(uid, members, runs=True, new=False)
         for member in own:
             await self._patiently(partial(self._cluster.member_remove, member.id))
         if own:
             await asyncio.sleep(A_SECOND)
         others = [member for member in members if member not in own]
         if sum(not member.learner for member in others) >= self._voters:
-            return self._attachment(uid, others, runs=False)
+            return self._attachment(uid, others, runs=False, new=False)
         try:
             await self._patiently(partial(self._cluster.member_add, peer_url))
         except Conflict as err:
@@ -73,7 +73,7 @@ class EtcdMembership:
                 raise
             reason = "another head is coming into the database just now: try again in a minute"
             raise Conflict(reason, code="busy") from err
-        return self._attachment(uid, others, runs=True)
+        return self._attachment(uid, others, runs=True, new=True)
 
     async def promote(self, uid: str) -> bool:
         """Give that head's learner its vote; False while it has not caught up, True where there is none."""
@@ -129,12 +129,13 @@ class EtcdMembership:
                     ) from err
             await asyncio.sleep(PAUSE)
 
-    def _attachment(self, uid: str, members: Sequence[Member], *, runs: bool) -> Attachment:
+    def _attachment(self, uid: str, members: Sequence[Member], *, runs: bool, new: bool) -> Attachment:
         others = [member for member in members if member.name != uid]
         details = {
             "endpoints": [url for member in others if not member.learner for url in member.client_urls],
             "peers": {member.name or f"{member.id:x}": member.peer_urls[0] for member in others},
             "member": runs,
+            "new": new,
         }
         return Attachment(self.kind, f"{self._client.cluster_id or 0:x}", details)
 

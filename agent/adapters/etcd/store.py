@@ -84,6 +84,7 @@ class EtcdStore:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(FIRST):
                         await store._pulse.first.wait()
+                        await store._lasting.write()
                 yield store
             finally:
                 store._closed = True
