@@ -79,6 +79,8 @@ class HeadEngine:
         choice = await blocking(lambda: read(state))
         if why := contradiction(config, choice):
             raise ConfigError(why)
+        # A change that was cut off has left it; nothing that is in force needs it.
+        await blocking(partial((state / "moving.db").unlink, missing_ok=True))
         async with asyncio.TaskGroup() as group:
             opener = Opener(group, config, clock, _tls(config), lambda: members().cluster, voters)
             founder = Founder(config, units, opener, clock, addresses, Authorities(identity, members))
