@@ -70,12 +70,12 @@ async def name_references(call: Call) -> Answer:
 
 async def _list_unused(call: Call) -> Answer:
     survey = await call.rooms.collector.unused()
-    return Answer([candidate.row for candidate in survey.unused], meta=survey.meta)
+    return Answer([candidate.row for candidate in survey.unused], meta={**survey.meta, **_caveat(call)})
 
 
 async def _remove_unused(call: Call) -> Answer:
     removal = await call.rooms.collector.remove(dry_run=call.flag("dry_run"), force=call.flag("force"))
-    return Answer(removal.removed, meta=removal.meta, beside={"kept": removal.kept})
+    return Answer(removal.removed, meta={**removal.meta, **_caveat(call)}, beside={"kept": removal.kept})
 
 
 async def _list_trash(call: Call) -> Answer:
@@ -93,6 +93,15 @@ async def restore(call: Call) -> Answer:
 async def empty_trash(call: Call) -> Answer:
     """Remove everything in the trash for good."""
     return _done(*await call.rooms.collector.trash.empty())
+
+
+def _caveat(call: Call) -> dict[str, Any]:
+    """Which heads were not asked what their objects refer to: those that were registered by hand, without a url."""
+    if call.rooms.engine.kind != "sqlite":
+        return {}
+    members = call.rooms.members()
+    without = sorted(uid for uid, head in members.heads.items() if not head.url and uid != members.self_uid)
+    return {"not_asked": without} if without else {}
 
 
 def _done(files: Sequence[TrashedFile], kept: Sequence[Kept]) -> Answer:

@@ -115,7 +115,7 @@ async def build(live: Live, stack: AsyncExitStack, background: Background) -> Ag
     registry.follow(lambda _members: engine.changed.set())
 
     references = EveryHead(own_references, peers, company(registry, heads, store))
-    turns = Turns(store, store, Locks(store, config.head.uid, clock, gone(registry, heads)), minority(heads))
+    turns = Turns(store, store, Locks(store, config.head.uid, clock, gone(registry, heads)), minority(registry, heads))
     file_store = DirectoryStore(config.files.root)
     stack.callback(file_store.close)
     collector = Collector(file_store, references, own_references, turns, live, loops, clock)

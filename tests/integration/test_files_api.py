@@ -10,7 +10,9 @@ import aiohttp
 import pytest
 
 from agent.api.routes import ROUTES
-from tests.support.files import FilesRoom, SetReferences
+from agent.heads.members import Members
+from agent.model import Head
+from tests.support.files import SELF, FilesRoom, SetReferences
 from tests.support.http import client, served
 from tests.support.memory_files import MemoryFiles
 
@@ -36,11 +38,24 @@ def room(files: MemoryFiles) -> FilesRoom:
 
 
 @pytest.fixture
-async def http(room: FilesRoom, tmp_path: Path) -> AsyncIterator[aiohttp.ClientSession]:
+def by_hand() -> dict[str, Head]:
+    """Heads that were registered by hand: none yet."""
+    return {}
+
+
+@pytest.fixture
+async def http(room: FilesRoom, by_hand: dict[str, Head], tmp_path: Path) -> AsyncIterator[aiohttp.ClientSession]:
     """A client of the room."""
     routes = [route for route in ROUTES if route.path.startswith("/head/files/")]
+    heads = {SELF: Head(ssh_public="x"), "b" * 32: Head(ssh_public="x", url="https://10.0.0.2:52390")}
+    rooms = {
+        "collector": room.collector,
+        "references": room.references,
+        "engine": room.records,
+        "members": lambda: Members("cluster", SELF, {**heads, **by_hand}, {}, 1),
+    }
     async with (
-        served(tmp_path / "s", routes, rooms={"collector": room.collector, "references": room.references}),
+        served(tmp_path / "s", routes, rooms=rooms),
         client(tmp_path / "s") as session,
     ):
         yield session
@@ -94,6 +109,17 @@ async def test_without_the_references_nothing_is_answered_or_removed(
         status, answer = await _ask(http, method, path)
         assert (status, answer["code"], answer["reason"]) == (503, "unavailable", "the database is away")
     assert len(files.files) == 5
+
+
+async def test_a_head_that_has_no_url_is_told_not_to_have_been_asked(
+    http: aiohttp.ClientSession, room: FilesRoom, by_hand: dict[str, Head]
+) -> None:
+    assert "not_asked" not in (await _ask(http, "GET", "unused"))[1]["meta"]
+    by_hand["c" * 32] = Head(ssh_public="x")
+    for method in ("GET", "DELETE"):
+        assert (await _ask(http, method, "unused"))[1]["meta"]["not_asked"] == ["c" * 32]
+    room.records.kind = "etcd"
+    assert "not_asked" not in (await _ask(http, "GET", "unused"))[1]["meta"]
 
 
 async def test_references_are_listed(http: aiohttp.ClientSession) -> None:

@@ -51,6 +51,7 @@ class Cluster:
             "members": lambda: Members("cluster", uid, heads, {}, 1),
             "heads": SimpleNamespace(outlook=lambda: self.outlook),
             "peers": self.peers,
+            "engine": self.records,
         }
 
     def say(self, uid: str, state: State) -> None:
