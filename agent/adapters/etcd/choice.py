@@ -54,7 +54,7 @@ def read(directory: Path) -> Choice:
     except msgspec.MsgspecError as err:
         raise Unavailable(
             f"cannot use {path}: it is damaged ({str(err)[:100]}). It says which engine holds this head's records: "
-            "restore it from a copy of the state directory. Without one remove it: this head then begins anew on SQLite, "
+            "restore it from a copy of the state directory. Without one remove it: this head then begins on SQLite, "
             "its data directories are put aside, and `cw-headctl database restore` brings a backup's records back"
         ) from err
 
