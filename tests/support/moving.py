@@ -179,7 +179,9 @@ class MemoryEngine(ClusterEngine, LocalEngine):
     async def found(self, kind: str, records: Sequence[Record] | None = None) -> None:
         """Have the store hold these."""
         self.hook("found")
-        await self._fill(records or await everything(self.store))
+        found = await everything(self.store) if records is None else records
+        self.store.problem = None
+        await self._fill(found)
         self.name = kind
 
     @override
@@ -193,7 +195,8 @@ class MemoryEngine(ClusterEngine, LocalEngine):
 
     async def _fill(self, records: Sequence[Record]) -> None:
         self.store._rows = {}
-        await self.store.commit(*(_put(record) for record in records))
+        if records:
+            await self.store.commit(*(_put(record) for record in records))
 
 
 class MemoryJournal(Journal):

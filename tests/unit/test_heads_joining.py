@@ -342,3 +342,15 @@ async def test_a_member_whose_database_was_left_behind_is_no_member_yet(tmp_path
         await second.join()
 
     assert second.uid in first.registry.members.heads
+
+
+async def test_a_head_whose_own_database_cannot_be_read_joins_by_force_alone(tmp_path: Path) -> None:
+    first, second = await two(tmp_path)
+    second.store.problem = "this head has no copy of it"
+
+    refused = await refusal(second)
+
+    assert "--force" in refused.reason
+    assert second.done.count("found") == 0
+    await second.join(force=True)
+    assert await second.shape() == await first.shape()
