@@ -69,13 +69,15 @@ class Cluster:
                 raise TimeoutError(f"{err}; it says {said(head)}\n{head.journal()[-3000:]}") from None
 
     def well(self, head: Head) -> bool:
-        """Whether a head answers and finds all heads of the cluster up, and no other."""
+        """Whether a head answers, from what is no old news, and finds all heads of the cluster up, and no other."""
         try:
             answer = head.api("GET", "/heads", timeout=5)
         except (OSError, ValueError, http.client.HTTPException):
             return False
         expected = {one.uid: "up" for one in self.heads}
-        return answer.status == 200 and {uid: one["state"] for uid, one in answer.data.items()} == expected
+        if answer.status != 200 or "X-Stale" in answer.headers:
+            return False
+        return {uid: one["state"] for uid, one in answer.data.items()} == expected
 
     def mend(self) -> None:
         """End whatever was done to the heads: cables in, power on, everything running."""
