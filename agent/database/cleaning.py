@@ -102,7 +102,7 @@ class Cleaner:
         left.
         """
         with self._backups.doing(_WORK):
-            async with self._turns.turn(_WORK) as turn:
+            async with self._turns.turn(_WORK, makes_room=True) as turn:
                 plan, leftovers = await self._survey()
                 if expected is not None and expected != plan.plan:
                     reason = "the plan is not what it was when it was shown: look at the one in data, then ask again"

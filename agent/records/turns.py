@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Protocol
+
+import structlog
 
 from agent.errors import Conflict, Unavailable
 from agent.ports import Change, Store, StoreEngine
 from agent.records.locks import Lock, Locks
 
+log = structlog.get_logger()
+
 LOCK = "housekeeping"
 """The one lock of removals and cleans."""
+FULL = "no-space"
+"""The code of what a shared store raises that takes no more writes for want of space."""
 
 
 class Turn(Protocol):
@@ -53,13 +59,21 @@ class Turns:
             )
 
     @asynccontextmanager
-    async def turn(self, work: str) -> AsyncIterator[Turn]:
-        """The turn for `work` ("clean the database"); raises Conflict (`busy`, `minority`) or Unavailable."""
+    async def turn(self, work: str, *, makes_room: bool = False) -> AsyncIterator[Turn]:
+        """The turn for `work` ("clean the database"); raises Conflict (`busy`, `minority`) or Unavailable.
+
+        Work that `makes_room` also has it, without the lock, in a shared store that is full: that takes no lock either.
+        """
         self.check(work)
-        if not self.shared:
-            yield _Renewal(self, work, self._store, None)
-            return
-        async with self._locks.holding(LOCK, work) as lock:
+        async with AsyncExitStack() as stack:
+            lock = None
+            if self.shared:
+                try:
+                    lock = await stack.enter_async_context(self._locks.holding(LOCK, work))
+                except Unavailable as err:
+                    if not makes_room or err.code != FULL:
+                        raise
+                    log.warning("Database is full: going on without the lock", work=work)
             yield _Renewal(self, work, self._store, lock)
 
 
@@ -68,6 +82,7 @@ class _Renewal:
 
     def __init__(self, turns: Turns, work: str, store: Store, lock: Lock | None) -> None:
         self._turns = turns
+        self._shared = turns.shared
         self._work = work
         self._store = store
         self._lock = lock
@@ -75,7 +90,7 @@ class _Renewal:
     async def renew(self, *changes: Change) -> None:
         """See Turn."""
         self._turns.check(self._work)
-        if self._turns.shared != (self._lock is not None):
+        if self._turns.shared != self._shared:
             raise Conflict(f"cannot go on to {self._work}: the database's engine has changed; ask again", code="busy")
         if self._lock is not None:
             await self._lock.renew(*changes)
