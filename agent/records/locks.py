@@ -14,7 +14,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from agent.errors import AgentError, Conflict, NotFound, Stale
+from agent.errors import AgentError, Conflict, NotFound, Stale, Unavailable
 from agent.model import Kind, Record, rfc3339
 from agent.ports import ABSENT, Change, Clock, Delete, Put, Store
 
@@ -82,6 +82,11 @@ class Lock:
             reason = f"cannot go on to {self._holding.work}: {who} has taken over the lock meanwhile; ask again"
             raise Conflict(reason, code="lock-lost") from None
         self._holding = moved
+        if self._store.age is not None:
+            raise Unavailable(
+                f"cannot go on to {self._holding.work}: what others have changed does not reach this head; ask again",
+                code="behind",
+            )
 
     async def release(self) -> None:
         """Give it up, if it is still held. Raises Unavailable: then it lapses in time."""

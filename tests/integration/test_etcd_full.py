@@ -37,8 +37,7 @@ async def full(small: Etcd) -> AsyncIterator[EtcdStore]:
     try:
         async with EtcdStore.open(client, "a" * 32, SystemClock()) as store:
             with pytest.raises(Unavailable, match="quota") as refused:
-                for number in range(100):
-                    await store.commit(Put(Kind.IMAGE, UID, {"number": number, "text": "x" * LARGE}, "i"))
+                await _fill(store)
             assert refused.value.code == "no-space"
             yield store
     finally:
@@ -62,6 +61,11 @@ async def test_a_clean_makes_room_in_an_etcd_that_takes_no_more_writes(full: Etc
     assert await full.records(Kind.LOCK) == []
     await full.commit(Put(Kind.IMAGE, UID, {"text": "x" * LARGE}, "i"))
     assert full.problem is None
+
+
+async def _fill(store: EtcdStore) -> None:
+    for number in range(100):
+        await store.commit(Put(Kind.IMAGE, UID, {"number": number, "text": "x" * LARGE}, "i"))
 
 
 async def _nothing() -> None:

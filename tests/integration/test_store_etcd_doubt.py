@@ -13,6 +13,7 @@ from agent.adapters.etcd.store import EtcdStore
 from agent.errors import Conflict, Stale, Unavailable
 from agent.model import Kind
 from agent.ports import ABSENT, Delete, Put
+from agent.records.locks import Locks
 from tests.support.etcd import Etcd, one_etcd
 from tests.support.etcd_relay import Relay, relaying
 from tests.support.waiting import wait_for
@@ -163,3 +164,15 @@ async def _outcome(store: EtcdStore, put: Put) -> int | Exception:
         return await store.commit(put)
     except Conflict as err:
         return err
+
+
+async def test_what_is_read_after_a_commit_that_the_watch_does_not_bring_is_marked_old_at_once(
+    store: EtcdStore, relay: Relay
+) -> None:
+    lock = await Locks(store, A, SystemClock(), lambda _uid: False).acquire("housekeeping", "remove unused files")
+    relay.mute = True
+    with pytest.raises(Unavailable, match="does not reach this head"):
+        await lock.renew()  # committed, and whoever reads now may miss what others refer to
+    assert store.age is not None
+    relay.mute = False
+    await wait_for(lambda: store.age is None)

@@ -28,6 +28,8 @@ class Relay:
     """How many transactions reached etcd."""
     late: list[asyncio.Task[bytes]] = field(default_factory=list)
     """Those that were held."""
+    mute: bool = False
+    """Watches are accepted, and nothing that happens is told to them."""
     watches: int = 0
     """How many watches were begun."""
 
@@ -70,7 +72,8 @@ class Relay:
             await response.prepare(request)
             with contextlib.suppress(ConnectionError):
                 async for chunk in answer.content.iter_any():
-                    await response.write(chunk)
+                    if not self.mute:
+                        await response.write(chunk)
         return response
 
     def __post_init__(self) -> None:

@@ -64,8 +64,8 @@ class Committer:
             try:
                 await self._pulse.reached(revision)
             except AgentError:
-                # It is committed. What is read stays old until the watch goes on, and says so by its age.
-                self._pulse.survey_soon()
+                # It is committed. What is read stays old until the watch goes on, and says so by its age at once.
+                self._pulse.missed()
             return revision
 
     async def _send(self, made: Plan, mine: bytes, ends: float) -> tuple[int, bool]:

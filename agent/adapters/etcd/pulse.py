@@ -63,6 +63,7 @@ class Pulse:
         self._told = told
         self._cluster = Cluster(client)
         self._confirmed: float | None = None
+        self._behind = False
         self._away = True
         self._turns = 0
 
@@ -74,7 +75,7 @@ class Pulse:
         if last is None:
             return float(FRESH)
         age = max(0.0, now - last)
-        return None if self._confirmed is not None and age <= FRESH else age
+        return None if self._confirmed is not None and age <= FRESH and not self._behind else age
 
     @property
     def away(self) -> bool:
@@ -87,7 +88,12 @@ class Pulse:
         begin, end = self._layout.commits
         found = await self._client.call("kv/range", get(begin, end, limit=1) | _NEWEST, Ranged, deadline=PATIENCE)
         await self.reached(max((kv.mod_revision for kv in found.kvs), default=1))
-        self._confirmed = asked
+        self._confirmed, self._behind = asked, False
+
+    def missed(self) -> None:
+        """A change is known to be made and has not reached the cache: what it holds is old until confirmed again."""
+        self._behind = True
+        self.survey_soon()
 
     async def reached(self, revision: int, seconds: float = PATIENCE) -> None:
         """Wait for the watch to bring what happened at `revision`; a member that does not send it is left."""
