@@ -13,27 +13,29 @@ from agent.errors import Malformed
 PROTOCOL = 1
 """Grows when heads of the version before could no longer understand; heads of neighbouring versions work together."""
 
-Age = Annotated[float, Meta(ge=0)]
-"""Seconds ago: nothing was ever heard in the future."""
+Age = Annotated[float, Meta(ge=0, le=1e9)]
+"""Seconds ago: nothing was ever heard in the future, nor before there were clocks that could tell of it."""
+Run = Annotated[str, Meta(max_length=64)]
+Count = Annotated[int, Meta(ge=0, lt=2**53)]
 
 
 class Beat(Struct, frozen=True, omit_defaults=True):
     """One beat of `head`; it carries ages, never times, as clocks differ."""
 
     head: str
-    boot: str
+    boot: Run
     """Names this run of the agent: its sequence begins anew with another."""
-    seq: int
+    seq: Count
     heard: Mapping[str, Age] = {}
     """How many seconds ago it last heard each other head itself."""
-    stopped: Mapping[str, tuple[str, Age]] = {}
+    stopped: Mapping[str, tuple[Run, Age]] = {}
     """The heads that it knows to have stopped in order: which boot, and how many seconds ago."""
     stopping: bool = False
     """The last beat before a stop in order."""
-    roster: str = ""
+    roster: Annotated[str, Meta(max_length=64)] = ""
     """A digest of its list of heads, where the engine does not share that."""
     protocol: int = PROTOCOL
-    version: str = ""
+    version: Annotated[str, Meta(max_length=100)] = ""
 
 
 _decoder = msgspec.json.Decoder(Beat)
@@ -48,5 +50,5 @@ def decode(frame: bytes | str) -> Beat:
     """A beat as it came; raises Malformed. Fields of later versions are passed over."""
     try:
         return _decoder.decode(frame)
-    except msgspec.MsgspecError as err:
+    except (msgspec.MsgspecError, RecursionError) as err:
         raise Malformed(f"this is no heartbeat: {str(err)[:200]}") from err

@@ -195,10 +195,10 @@ class Detector:
 
     def _hears_of_stops(self, beat: Beat, reporter: Peer) -> bool:
         """Believe a head that another one says that it stops; whether that was new."""
-        new = False
+        new, oldest = False, reporter.direct - self._live.config.heartbeat.suspect
         for uid, (boot, age) in beat.stopped.items():
             if (peer := self._peers.get(uid)) is not None:
-                new = peer.stop_elsewhere(boot, reporter.direct - age) or new
+                new = peer.stop_elsewhere(boot, reporter.direct - age, hears=peer.direct > oldest) or new
         return new
 
     def _is_news(self, beat: Beat, reporter: Peer) -> bool:

@@ -23,7 +23,9 @@ class Peer:
         "_counted",
         "_fell",
         "_flaps",
+        "_hearsay",
         "_old_boots",
+        "_slandered",
         "beat",
         "boot",
         "direct",
@@ -62,6 +64,10 @@ class Peer:
         """When it said that it stops; None as soon as it is heard again."""
         self.row = 0
         self._counted = NEVER
+        self._hearsay = False
+        """Only others say that it stopped; it has not said so here."""
+        self._slandered = ""
+        """The run that was said to have stopped, and beat here after that."""
         self._fell = ""
         """The run that was found to be down by its silence."""
         self._old_boots: deque[str] = deque(maxlen=_OLD_BOOTS)
@@ -70,13 +76,15 @@ class Peer:
     def is_new(self, beat: Beat) -> bool:
         """Whether nothing newer came from it: the beat of a former run, or one overtaken, tells nothing."""
         if beat.boot == self.boot:
-            return beat.seq > self.seq and self.stopped is None
+            return beat.seq > self.seq and (self.stopped is None or self._hearsay)
         return beat.boot not in self._old_boots
 
     def take(self, beat: Beat, moment: float) -> None:
         """Note a beat that came at `moment`."""
         if beat.boot != self.boot:
             self._begin(beat.boot)
+        elif self.stopped is not None:
+            self._slandered, self.stopped = beat.boot, None
         self.seq = beat.seq
         self.beat = beat
         if moment > self.direct:
@@ -86,16 +94,22 @@ class Peer:
 
     def stop(self, moment: float) -> None:
         """Note that its present run has ended in order."""
-        self.stopped = moment
+        self.stopped, self._hearsay = moment, False
         self.hear(moment)
 
-    def stop_elsewhere(self, boot: str, moment: float) -> bool:
-        """Note that it told another head so; of a run that this head never heard, only if it heard none later."""
+    def stop_elsewhere(self, boot: str, moment: float, *, hears: bool) -> bool:
+        """Note that it told another head so; of a run that this head never heard, only if it heard none later.
+
+        A head of which that was once not true is believed itself, as long as this one `hears` it.
+        """
         if self.stopped is not None or boot in self._old_boots or (boot != self.boot and self.heard > moment):
+            return False
+        if hears and boot == self._slandered:
             return False
         if boot != self.boot:
             self._begin(boot)
         self.stop(moment)
+        self._hearsay = True
         return True
 
     def hear(self, moment: float) -> None:

@@ -29,6 +29,11 @@ def test_what_a_later_version_adds_is_passed_over() -> None:
         b'{"head":"h","boot":"b","seq":1,"heard":{"x":-1}}',
         b'{"head":"h","boot":"b","seq":1,"heard":{"x":NaN}}',
         b'{"head":"h","boot":"b","seq":1,"stopped":{"x":["b",-0.5]}}',
+        b'{"head":"h","boot":"b","seq":1,"heard":{"x":1e300}}',
+        b'{"head":"h","boot":"b","seq":1,"stopped":{"x":["b",1e12]}}',
+        b'{"head":"h","boot":"b","seq":' + b"9" * 4000 + b"}",
+        b'{"head":"h","boot":"' + b"b" * 60_000 + b'","seq":1}',
+        b'{"head":"h","boot":"b","seq":1,"later":' + b"[" * 30_000 + b"]" * 30_000 + b"}",
     ],
 )
 def test_what_is_no_beat_is_refused(frame: bytes) -> None:

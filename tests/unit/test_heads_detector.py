@@ -201,6 +201,18 @@ def test_a_head_that_started_again_where_only_others_hear_it_is_up(three: Watche
     assert three[OTHER] is UP
 
 
+def test_a_head_that_is_heard_is_not_talked_dead_by_another(three: Watcher) -> None:
+    three.beat(PEER, stopped={OTHER: ("first", 0.0)})
+    assert three[OTHER] is DOWN
+    for _ in range(20):
+        three.wait(1, PEER, OTHER)
+        three.beat(PEER, stopped={OTHER: ("first", 0.0)})
+    assert three[OTHER] is UP
+    three.wait(3, PEER)
+    three.beat(PEER, stopped={OTHER: ("first", 0.0)})
+    assert three[OTHER] is DOWN
+
+
 def test_late_word_of_a_clean_stop_does_not_harm_the_next_run(three: Watcher) -> None:
     three.boots[OTHER] = "second"
     three.wait(1, PEER, OTHER)
@@ -228,6 +240,14 @@ def test_old_beats_and_those_of_former_runs_tell_nothing(three: Watcher) -> None
         for beat in (old, former, repeated):
             three.detector.heard(beat, three.clock.monotonic())
     assert three[OTHER] is DOWN
+
+
+def test_what_was_heard_as_long_ago_as_can_be_said_is_down_and_nothing_breaks() -> None:
+    watcher = Watcher(PEER, OTHER)
+    told = Beat(PEER, "first", 1, {OTHER: 1e9})
+    watcher.beat(PEER, dict(decode(encode(told)).heard))
+    watcher.wait(8, PEER, heard={OTHER: 1e9})
+    assert watcher[OTHER] is DOWN
 
 
 def test_strangers_and_itself_are_not_listened_to(three: Watcher) -> None:
