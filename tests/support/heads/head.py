@@ -281,10 +281,8 @@ class Head:
         self._leader = self._find_leader()
         if not self._leader:
             return False
-        return self.run("systemctl", "is-system-running", "--wait", check=False).stdout.strip() in (
-            "running",
-            "degraded",
-        )
+        # Not is-system-running: an etcd that waits for its peers is a job that has not ended.
+        return self.run("systemctl", "is-active", "multi-user.target", check=False).stdout.strip() == "active"
 
     def _find_leader(self) -> int:
         """The head's systemd, by the PID it has here."""
