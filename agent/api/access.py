@@ -49,7 +49,7 @@ class AccessGate(Gate):
     """The rules of access.
 
     The Unix socket opens every route; over TCP a token opens token routes and nothing else, and being a known head
-    opens known-head routes and nothing else.
+    opens known-head and other-head routes and nothing else.
 
     `members` is asked on every such request and raises Unavailable while the database is away. It must return the
     same object as long as nothing changed: what is remembered of a connection is good for one such object.
@@ -90,6 +90,8 @@ class AccessGate(Gate):
                 return self._by_token(route, request, connection)
             case Access.KNOWN_HEAD:
                 return self._as_known_head(request, connection, connection.peer)
+            case Access.OTHER_HEAD:
+                return _by_certificate(self._as_known_head(request, connection, connection.peer))
             case Access.LOCAL | Access.ROOT:
                 raise Denied(
                     "this route is answered on the Unix socket of this head only: log in there and use cw-headctl",
@@ -140,8 +142,17 @@ class AccessGate(Gate):
         return replace(connection.caller, head=recognised.head, known_by=recognised.mode)
 
 
+def _by_certificate(caller: Caller) -> Caller:
+    """An address will not do: every user of that head has it."""
+    if caller.known_by != "certificate":
+        raise Denied("this route is for a head that proves itself by its certificate", code="not-a-known-head")
+    return caller
+
+
 def _over_unix_socket(route: Route, caller: Caller) -> Caller:
-    """The socket's mode and group have decided already; some routes want root on top."""
+    """The socket's mode and group have decided already; some routes want root on top, and some no people at all."""
+    if route.access is Access.OTHER_HEAD:
+        raise Denied("this route is for the agents of other heads, which say it of themselves alone", code="heads-only")
     if route.access is Access.ROOT and caller.uid != 0:
         raise Denied(f"this route is for root, and the caller's uid is {caller.uid}: use sudo", code="root-only")
     return caller

@@ -30,6 +30,8 @@ class Access(StrEnum):
     PUBLIC = "public"
     TOKEN = "token"
     KNOWN_HEAD = "known-head"
+    OTHER_HEAD = "other-head"
+    """By another head's agent, proved by its certificate; not by people, through whatever Unix socket."""
     LOCAL = "local"
     ROOT = "root"
     """Over the Unix socket, by a peer with uid 0."""

@@ -16,14 +16,15 @@ _REF = "#/components/schemas/{name}"
 _PARAMETER = re.compile(r"\{(\w+)\}")
 
 _ABOUT = (
-    "Over the agent's Unix socket every route is open to whoever may open it; routes with x-access `local` answer only "
-    "there, and those with `root` only to uid 0."
+    "Over the agent's Unix socket every route is open to whoever may open it, but for those with x-access "
+    "`other-head`; routes with `local` answer only there, and those with `root` only to uid 0."
 )
 
 _SECURITY: dict[Access, list[dict[str, list[str]]]] = {
     Access.PUBLIC: [],
     Access.TOKEN: [{"token": []}],
     Access.KNOWN_HEAD: [{"head": []}],
+    Access.OTHER_HEAD: [{"head": []}],
     Access.LOCAL: [],
     Access.ROOT: [],
 }

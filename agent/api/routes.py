@@ -74,7 +74,7 @@ ROUTES: tuple[Route, ...] = (
         "HeadsWrite",
         body=JoinRequest,
     ),
-    Route("POST", "/heads/farewell", join.farewell, Access.KNOWN_HEAD, "Hear from the head that calls that it leaves"),
+    Route("POST", "/heads/farewell", join.farewell, Access.OTHER_HEAD, "Hear from the head that calls that it leaves"),
     Route(
         "POST",
         "/head/join",
@@ -199,13 +199,13 @@ ROUTES: tuple[Route, ...] = (
         body=database.RestoreRequest,
     ),
     # Between heads
-    Route("GET", "/head/heartbeat", heartbeat.heartbeat, Access.KNOWN_HEAD, "A WebSocket over which a head beats"),
+    Route("GET", "/head/heartbeat", heartbeat.heartbeat, Access.OTHER_HEAD, "A WebSocket over which a head beats"),
     Route("GET", "/head/ca", authority.read_ca, Access.KNOWN_HEAD, "Which CAs this head and its engine believe"),
     Route(
         "POST",
         "/head/ca",
         authority.do_step,
-        Access.KNOWN_HEAD,
+        Access.OTHER_HEAD,
         "Do a step of the exchange of the cluster's CA, which another head drives",
         body=authority.StepRequest,
     ),

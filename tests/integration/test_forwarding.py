@@ -65,8 +65,15 @@ async def test_a_route_for_the_people_of_that_head_is_refused_here_already(heads
 async def test_a_heartbeat_cannot_be_forwarded(heads: list[Wired]) -> None:
     first, second = heads
     upgrade = {"X-Head": second.uid, "Upgrade": "websocket", "Connection": "upgrade"}
-    status, envelope = await first.over_socket("GET", "/head/heartbeat", headers=upgrade)
+    status, envelope = await first.over_socket("GET", "/test/known-head", headers=upgrade)
     assert (status, envelope["code"]) == (422, "another-head")
+
+
+async def test_what_heads_say_of_themselves_nobody_says_for_them(heads: list[Wired]) -> None:
+    first, second = heads
+    for there in ({}, {"X-Head": second.uid}):
+        status, envelope = await first.over_socket("GET", "/test/other-head", headers=there)
+        assert (status, envelope["code"]) == (403, "heads-only")
 
 
 async def test_over_tls_a_request_for_another_head_is_not_done_here(heads: list[Wired]) -> None:
@@ -120,7 +127,7 @@ async def test_both_ends_tell_their_journals_who_asked(heads: list[Wired]) -> No
 async def test_who_is_said_to_have_asked_cannot_garble_the_journal(heads: list[Wired]) -> None:
     first, second = heads
     with log_lines() as lines:
-        await first.peers.ask(second.uid, "GET", "/test/known-head", headers={"X-Operator": "root\" peer=\"nobody"})
+        await first.peers.ask(second.uid, "GET", "/test/known-head", headers={"X-Operator": 'root" peer="nobody'})
     assert not [line for line in lines if "on_behalf_of" in line]
 
 

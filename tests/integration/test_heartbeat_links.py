@@ -193,7 +193,7 @@ async def test_a_plain_request_is_told_that_it_must_be_a_websocket(heads: list[W
     answer = await first.peers.ask(second.uid, "GET", "/head/heartbeat")
     assert (answer.status, answer.envelope["code"]) == (400, "not-a-websocket")
     status, envelope = await first.over_socket("GET", "/head/heartbeat")
-    assert (status, envelope["code"]) == (422, "invalid")
+    assert (status, envelope["code"]) == (403, "heads-only")
 
 
 async def test_a_stopping_agent_ends_its_links_and_takes_no_more(heads: list[Wired]) -> None:

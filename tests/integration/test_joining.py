@@ -104,7 +104,7 @@ async def test_each_refusal_has_its_word_and_changes_nothing(tmp_path: Path) -> 
             assert answer[1]["reason"]
         for path, body in (("/heads/join", {}), ("/heads/farewell", None)):
             refused = await first.ask("POST", path, body)
-            assert (refused[0], refused[1]["code"]) == (403, "tls-only" if body == {} else "self-only")
+            assert (refused[0], refused[1]["code"]) == (403, "tls-only" if body == {} else "heads-only")
         assert await second.data("GET", "/head/join") is None
 
         assert {uid: h["edition"] for uid, h in (await second.heads()).items()} == {

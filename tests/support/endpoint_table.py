@@ -16,6 +16,7 @@ BEGIN, END = "<!-- endpoints: begin -->", "<!-- endpoints: end -->"
 _WHO = {
     Access.PUBLIC: "anyone",
     Access.KNOWN_HEAD: "known head",
+    Access.OTHER_HEAD: "another head",
     Access.LOCAL: "local",
     Access.ROOT: "local, root",
 }

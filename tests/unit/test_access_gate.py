@@ -103,14 +103,17 @@ def house() -> House:
     return House()
 
 
-@pytest.mark.parametrize("access", list(Access))
+_FOR_PEOPLE = [access for access in Access if access is not Access.OTHER_HEAD]
+
+
+@pytest.mark.parametrize("access", _FOR_PEOPLE)
 def test_root_opens_every_route_over_the_socket_even_without_a_database(house: House, access: Access) -> None:
     house.roster.now = Unavailable("damaged")
     caller = house.admit(access, over_socket(), "HeadsRead")
     assert (caller.local, caller.uid, caller.address) == (True, 0, "local")
 
 
-@pytest.mark.parametrize("access", list(Access))
+@pytest.mark.parametrize("access", _FOR_PEOPLE)
 def test_an_operator_on_the_socket_opens_all_but_roots_routes(house: House, access: Access) -> None:
     if access is Access.ROOT:
         with pytest.raises(Denied, match="the caller's uid is 1000") as caught:
@@ -118,6 +121,20 @@ def test_an_operator_on_the_socket_opens_all_but_roots_routes(house: House, acce
         assert caught.value.code == "root-only"
     else:
         assert house.admit(access, over_socket(1000)).uid == 1000
+
+
+@pytest.mark.parametrize("uid", [0, 1000])
+def test_what_heads_tell_each_other_of_themselves_nobody_on_the_socket_tells_for_them(house: House, uid: int) -> None:
+    with pytest.raises(Denied) as caught:
+        house.admit(Access.OTHER_HEAD, over_socket(uid))
+    assert caught.value.code == "heads-only"
+
+
+def test_an_address_is_not_enough_where_a_head_speaks_for_itself(house: House) -> None:
+    assert house.admit(Access.KNOWN_HEAD, over_tcp()).known_by == "address"
+    with pytest.raises(Denied) as caught:
+        house.admit(Access.OTHER_HEAD, over_tcp())
+    assert caught.value.code == "not-a-known-head"
 
 
 def test_the_peer_behind_a_socket_is_asked_for_once_a_connection(house: House) -> None:
