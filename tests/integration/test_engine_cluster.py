@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.adapters.etcd.engine import HeadEngine
-from agent.errors import Unavailable
+from agent.errors import Conflict, Unavailable
 from agent.model import Head, Kind
 from agent.ports import Put
 from tests.support.engine_heads import EngineHead, EngineHeads, held, sample
@@ -84,6 +84,22 @@ async def test_coming_in_again_after_a_failure_begins_anew(heads: EngineHeads) -
 
         assert second.kind == "etcd"
         assert [member.head for member in await first.members() if member.voter] == [one.uid, two.uid]
+
+
+async def test_a_newcomer_with_the_url_of_another_heads_member_is_refused_and_that_member_stays(
+    heads: EngineHeads,
+) -> None:
+    one, two, three = heads.add(), heads.add(), heads.add()
+    async with contextlib.AsyncExitStack() as stack:
+        first = await stack.enter_async_context(one.agent())
+        await first.found("etcd")
+        await _joined(stack, first, two)
+
+        with pytest.raises(Conflict) as caught:
+            await first.invite(three.uid, two.peer_url)
+
+        assert caught.value.code == "peer-url-taken"
+        assert [member.head for member in await first.members()] == [one.uid, two.uid]
 
 
 async def test_a_rescued_head_has_all_records_and_is_alone(heads: EngineHeads) -> None:

@@ -52,9 +52,10 @@ class EtcdMembership:
 
         A member of that head which has no vote, or does not answer, is what is left of an attempt, and its data are
         gone: it is replaced, for a member that has forgotten what it agreed to must not come back under its old id.
-        Raises Conflict while another head's learner is catching up.
+        Raises Conflict while another head's learner is catching up, and for the peer URL of another head's member.
         """
         members = await self._cluster.member_list()
+        _check_free(peer_url, uid, members)
         own = [member for member in members if member.name == uid or peer_url in member.peer_urls]
         for member in own:
             if member.name == uid and not member.learner and await self._healthy(member):
@@ -138,6 +139,20 @@ class EtcdMembership:
             "new": new,
         }
         return Attachment(self.kind, f"{self._client.cluster_id or 0:x}", details)
+
+
+def _check_free(peer_url: str, uid: str, members: Sequence[Member]) -> None:
+    """Raises Conflict where a member of another head has that URL: it must not be dismissed for a newcomer's mistake.
+
+    One without a name was added and has never started: it is nobody's yet.
+    """
+    for member in members:
+        if peer_url in member.peer_urls and member.name not in ("", uid):
+            raise Conflict(
+                f"the database's member of head {member.name} has the URL {peer_url}: give the new head an address of "
+                f"its own or, if it stands in that head's place, remove that one first (DELETE /head/{member.name})",
+                code="peer-url-taken",
+            )
 
 
 def _described(member: Member, *, healthy: bool | None) -> EngineMember:
