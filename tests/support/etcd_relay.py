@@ -32,6 +32,12 @@ class Relay:
     """Watches are accepted, and nothing that happens is told to them."""
     watches: int = 0
     """How many watches were begun."""
+    streams: set[asyncio.Event] = field(default_factory=set)
+
+    def cut(self) -> None:
+        """End every watch."""
+        for stream in self.streams:
+            stream.set()
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Any request."""
@@ -66,18 +72,30 @@ class Relay:
             return await answer.read()
 
     async def _watch(self, request: web.Request, body: bytes) -> web.StreamResponse:
-        self.watches += 1
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         async with self.session.post(f"{self.target}/v3/watch", data=body) as answer:
+            self.watches += 1
             await response.prepare(request)
-            with contextlib.suppress(ConnectionError):
-                async for chunk in answer.content.iter_any():
-                    if not self.mute:
-                        await response.write(chunk)
+            ended = asyncio.Event()
+            self.streams.add(ended)
+            passing = asyncio.create_task(_pour(answer, response))
+            waiting = asyncio.create_task(ended.wait())
+            try:
+                await asyncio.wait((passing, waiting), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                self.streams.discard(ended)
+                passing.cancel()
+                waiting.cancel()
         return response
 
     def __post_init__(self) -> None:
         self.session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout())
+
+
+async def _pour(answer: aiohttp.ClientResponse, response: web.StreamResponse) -> None:
+    with contextlib.suppress(ConnectionError, aiohttp.ClientError):
+        async for chunk in answer.content.iter_any():
+            await response.write(chunk)
 
 
 @contextlib.asynccontextmanager

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
+from io import BytesIO
 from typing import TypeVar
 
 import aiohttp
@@ -23,6 +25,8 @@ DEADLINE = 5.0
 """Seconds within which some member must have answered; an election of a leader takes 2 to 3."""
 PAUSE = 0.05
 """Seconds between two attempts once every member has failed."""
+_LARGE = 2**18
+"""Bytes above which a body is sent in pieces."""
 OLDEST = (3, 4)
 """The oldest etcd whose gateway speaks /v3 (and not /v3beta)."""
 
@@ -130,7 +134,10 @@ class EtcdClient:
         return answer
 
     async def _post(self, url: str, path: str, body: Body) -> bytes:
-        async with self.session.post(f"{url}/v3/{path}", data=msgspec.json.encode(body), ssl=self.tls) as response:
+        data = msgspec.json.encode(body)
+        # Large ones as a file: aiohttp then sends them piece by piece.
+        sent = BytesIO(data) if len(data) > _LARGE else data
+        async with self.session.post(f"{url}/v3/{path}", data=sent, ssl=self.tls) as response:
             content = await response.read()
             if response.status != 200 or response.content_type != "application/json":
                 raise judged(response.status, content)
@@ -214,5 +221,5 @@ def _told(err: BaseException) -> str:
     if isinstance(err, AgentError):
         return err.reason
     if isinstance(err, aiohttp.ClientConnectorError):
-        return err.os_error.strerror or str(err.os_error)
+        return os.strerror(err.os_error.errno) if err.os_error.errno else str(err.os_error)
     return str(err) or type(err).__name__

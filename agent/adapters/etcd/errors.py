@@ -50,7 +50,7 @@ class _Refusal(msgspec.Struct):
     code: int = 0
 
 
-_UNKNOWN, _DEADLINE, _NOT_FOUND, _DENIED, _EXHAUSTED, _PRECONDITION, _RANGE, _AWAY = 2, 4, 5, 7, 8, 9, 11, 14
+_DEADLINE, _NOT_FOUND, _DENIED, _AWAY, _UNAUTHENTICATED = 4, 5, 7, 14, 16
 """gRPC's status codes (https://grpc.github.io/grpc/core/md_doc_statuscodes.html)."""
 
 _PASSING = (
@@ -104,12 +104,12 @@ def judged(status: int, body: bytes) -> Again | AgentError:
             return Conflict(f"etcd refuses: {short}", code=state)
     if "compacted" in message:
         return Compacted(f"etcd no longer knows that revision: {short}")
-    if code == _EXHAUSTED or "space exceeded" in message:
+    if "space exceeded" in message:
         return NoSpace("etcd has reached its quota and takes no more writes: clean the database")
-    if "too large" in message:
+    if "too large" in message or "larger than max" in message:
         return TooLarge("etcd does not take that much at once")
     if code == _NOT_FOUND:
         return NotFound(f"etcd knows no such thing: {short}")
-    if status in (401, 403) or code in (_DENIED, 16):
+    if status in (401, 403) or code in (_DENIED, _UNAUTHENTICATED):
         return Denied(f"etcd does not let this agent in: {short}")
     return Failed(f"etcd refuses: {short or status}", code="etcd")

@@ -37,6 +37,7 @@ class LastingCopy:
         self._clock = clock
         self._written = -1
         self._failure: str | None = None
+        self._turn = asyncio.Lock()
         self._one = threading.Lock()
 
     async def load(self) -> None:
@@ -69,20 +70,23 @@ class LastingCopy:
 
     async def write(self) -> None:
         """Write the copy if anything has changed; a failure is told in the journal and nowhere else."""
-        if self._path is None or not self._cache.revision:
-            return
+        async with self._turn:
+            if self._path is not None and self._cache.revision:
+                await self._write(self._path)
+
+    async def _write(self, path: Path) -> None:
         changes, fresh = self._cache.changes, not self._pulse.away
         try:
             if changes != self._written:
-                await asyncio.to_thread(self._replace, self._path, self._cache.rows(), self._cache.newest)
+                await asyncio.to_thread(self._replace, path, self._cache.rows(), self._cache.newest)
                 self._written = changes
             elif fresh:
-                await asyncio.to_thread(os.utime, self._path)
+                await asyncio.to_thread(os.utime, path)
         except (AgentError, OSError) as err:
             self._written = -1
             if self._failure is None:
                 todo = "until that is mended, a start without the database's quorum has old records, or none"
-                log.warning("Copy of the database not written", path=str(self._path), reason=str(err), todo=todo)
+                log.warning("Copy of the database not written", path=str(path), reason=str(err), todo=todo)
             self._failure = str(err)
         else:
             self._failure = None

@@ -75,22 +75,22 @@ class EtcdStore:
         store = cls(client, owner, clock, copy, root)
         await store._lasting.load()
         loops = loops or Loops()
-        async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(work)
-                for work in (store._follower.run(), store._pulse.run(loops), store._lasting.run())
-            ]
-            try:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(FIRST):
-                        await store._pulse.first.wait()
-                        await store._lasting.write()
-                yield store
-            finally:
-                store._closed = True
-                for task in tasks:
-                    task.cancel()
-        await store._lasting.write()
+        try:
+            async with asyncio.TaskGroup() as group:
+                works = (store._follower.run(), store._pulse.run(loops), store._lasting.run())
+                tasks = [group.create_task(work) for work in works]
+                try:
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(FIRST):
+                            await store._pulse.first.wait()
+                            await store._lasting.write()
+                    yield store
+                finally:
+                    store._closed = True
+                    for task in tasks:
+                        task.cancel()
+        finally:
+            await store._lasting.write()
 
     # --- Store ---
 

@@ -1,0 +1,202 @@
+"""The cache and its watch: cut off, compacted away, restored under it, and large."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent.adapters.clock import SystemClock
+from agent.adapters.etcd.client import EtcdClient
+from agent.adapters.etcd.cluster import Cluster
+from agent.adapters.etcd.generations import install
+from agent.adapters.etcd.keys import Layout
+from agent.adapters.etcd.store import EtcdStore
+from agent.adapters.etcd.wire import drop, put
+from agent.adapters.sqlite import archive
+from agent.adapters.sqlite.archive import Row
+from agent.errors import Conflict, Unavailable
+from agent.model import Kind, Record
+from agent.ports import Delete, Put, walk_key
+from tests.support.etcd import Etcd, one_etcd
+from tests.support.etcd_relay import relaying
+from tests.support.waiting import wait_for
+
+__all__ = ["one_etcd"]
+
+A, B = "a" * 32, "b" * 32
+_roots = itertools.count()
+
+
+@pytest.fixture
+def root() -> str:
+    return f"/watch{next(_roots)}/"
+
+
+@pytest.fixture
+async def client(one_etcd: Etcd) -> AsyncIterator[EtcdClient]:
+    made = one_etcd.client()
+    yield made
+    await made.close()
+
+
+@asynccontextmanager
+async def opened(cluster: Etcd, root: str, url: str | None = None, owner: str = A) -> AsyncIterator[EtcdStore]:
+    client = cluster.client([url] if url else None)
+    try:
+        async with EtcdStore.open(client, owner, SystemClock(), root=root) as store:
+            yield store
+    finally:
+        await client.close()
+
+
+async def test_what_happened_while_the_watch_was_cut_off_and_compacted_away_is_listed(
+    one_etcd: Etcd, client: EtcdClient, root: str
+) -> None:
+    async with relaying(one_etcd.urls[0]) as relay, opened(one_etcd, root, relay.url) as store:
+        await store.commit(Put(Kind.IMAGE, A, {}, "a", references=["f"]), Put(Kind.IMAGE, B, {}))
+        target, relay.target = relay.target, "http://127.0.0.1:1"
+        relay.cut()
+        async with opened(one_etcd, root, owner=B) as other:
+            await other.commit(Delete(Kind.IMAGE, A), Put(Kind.IMAGE, B, {"v": 1}, "a"))
+            last = await other.commit(Put(Kind.REPO, A, {}))
+            await Cluster(client).compact(last)
+        told: list[frozenset[Kind]] = []
+        store.on_change(told.append)
+        relay.target = target
+        await wait_for(lambda: frozenset(Kind) in told)
+        record = await store.find(Kind.IMAGE, "a")
+        assert record is not None
+        assert (record.uid, record.body) == (B, {"v": 1})
+        assert await store.get(Kind.IMAGE, A) is None
+        assert await store.references("", 9) == []
+
+
+async def test_records_larger_than_any_buffer_come_through_the_watch(one_etcd: Etcd, root: str) -> None:
+    async with opened(one_etcd, root) as store, opened(one_etcd, root, owner=B) as other:
+        text = "x" * 700_000
+        await other.commit(Put(Kind.IMAGE, A, {"text": text}))
+        revision = await store.commit(Put(Kind.IMAGE, B, {}))
+        record = await store.get(Kind.IMAGE, A)
+        assert record is not None
+        assert record.body == {"text": text}
+        assert record.revision < revision
+
+
+async def test_many_records_are_listed_page_by_page_and_their_references_in_walk_order(
+    one_etcd: Etcd, client: EtcdClient, root: str
+) -> None:
+    rng = random.Random(1)
+    names = [f"{rng.choice('abc')}{rng.choice(['/', '-', ''])}{n}" for n in range(30_000)]
+    rows = [
+        Row(Record(Kind.IMAGE, f"{n:032}", 1, {"n": n}, f"i{n}"), tuple(names[n * 25 : n * 25 + 25]))
+        for n in range(1200)
+    ]
+    await install(client, Layout(root), rows, base=1000)
+    async with opened(one_etcd, root) as store:
+        assert [record.body["n"] for record in await store.records(Kind.IMAGE)] == list(range(1200))
+        record = await store.find(Kind.IMAGE, "i7")
+        assert record is not None
+        assert record.revision > 1000
+        assert await store.commit(Put(Kind.IMAGE, record.uid, {}, expect=record.revision)) > record.revision
+        expected = sorted(set(names) - set(names[175:200]), key=walk_key)
+        assert await store.references("", 40_000) == expected
+
+
+async def test_a_cancelled_question_leaves_the_references_as_they_are(
+    one_etcd: Etcd, client: EtcdClient, root: str
+) -> None:
+    names = [f"f{n:06}" for n in range(60_000)]
+    rows = [Row(Record(Kind.IMAGE, f"{n:032}", 1, {}), tuple(names[n::20])) for n in range(20)]
+    await install(client, Layout(root), rows)
+    async with opened(one_etcd, root) as store:
+        async with asyncio.TaskGroup() as group:
+            asking = group.create_task(store.references("", 10))
+            await asyncio.sleep(0)
+            asking.cancel()
+        assert await store.references("", 10**6) == names
+
+
+async def test_a_restore_is_seen_by_every_head_at_one_moment(one_etcd: Etcd, root: str, tmp_path: Path) -> None:
+    rows = [Row(Record(Kind.IMAGE, f"{n:032}", n + 1, {}, f"new{n}")) for n in range(250)]
+    archive.write(tmp_path / "backup.db", rows, 300)
+    async with opened(one_etcd, root) as store, opened(one_etcd, root, owner=B) as other:
+        await store.commit(*(Put(Kind.IMAGE, f"{n:032}", {}, f"old{n}") for n in range(30)))
+        seen: set[int] = set()
+
+        async def look() -> None:
+            seen.add(len(await other.records(Kind.IMAGE)))
+
+        async with asyncio.TaskGroup() as group:
+            restoring = group.create_task(store.restore(tmp_path / "backup.db"))
+            while not restoring.done() or 250 not in seen:
+                await look()
+                await asyncio.sleep(0)
+        assert seen <= {0, 30, 250}
+        former = archive.read(restoring.result())
+        assert {row.record.name for row in former.rows} == {f"old{n}" for n in range(30)}
+        await other.commit(Put(Kind.IMAGE, A, {}, "old1"))
+
+
+async def test_a_restore_that_was_cut_off_has_changed_nothing_and_can_be_done_again(
+    one_etcd: Etcd, client: EtcdClient, root: str
+) -> None:
+    rows = [Row(Record(Kind.IMAGE, f"{n:032}", n + 1, {}, f"new{n}")) for n in range(2000)]
+    async with opened(one_etcd, root) as store:
+        await store.commit(Put(Kind.IMAGE, A, {}, "old"))
+        async with asyncio.TaskGroup() as group:
+            cut = group.create_task(install(client, Layout(root), rows))
+            begun = 0
+            while begun <= 150:
+                begun = (await client.range(*Layout(root).everything, limit=2, keys_only=True)).count
+            cut.cancel()
+        assert await store.find(Kind.IMAGE, "old") is not None
+        await install(client, Layout(root), rows[:3])
+        begin, end = Layout(root).everything
+        left = [kv.key for kv in (await client.range(begin, end, keys_only=True)).kvs if b"/record/" in kv.key]
+        assert len(left) == 3
+
+
+async def test_of_two_restores_at_once_one_is_told_that_it_was_overtaken(
+    one_etcd: Etcd, client: EtcdClient, root: str
+) -> None:
+    first = [Row(Record(Kind.IMAGE, f"{n:032}", 1, {})) for n in range(1000)]
+    second = first[:10]
+    outcomes = await asyncio.gather(
+        install(client, Layout(root), first), install(client, Layout(root), second), return_exceptions=True
+    )
+    assert [type(outcome) for outcome in outcomes] in ([int, Conflict], [Conflict, int])
+    async with opened(one_etcd, root) as store:
+        assert len(await store.records(Kind.IMAGE)) == (1000 if isinstance(outcomes[0], int) else 10)
+
+
+async def test_a_record_that_is_not_what_the_agent_wrote_makes_nobody_guess(
+    one_etcd: Etcd, client: EtcdClient, root: str
+) -> None:
+    key = f"{root}generation/first/record/image/{A}".encode()
+    async with opened(one_etcd, root) as store:
+        await client.txn(client.endpoints.best, [], [put(key, b"mine")], [])
+        await wait_for(lambda: store.problem is not None)
+        with pytest.raises(Unavailable, match="not what this agent wrote") as refused:
+            await store.references("", 1)
+        assert refused.value.code == "database-damaged"
+
+
+async def test_references_of_kinds_that_a_newer_agent_wrote_count(
+    one_etcd: Etcd, client: EtcdClient, root: str
+) -> None:
+    key = f"{root}generation/first/record/thing/{A}".encode()
+    value = msgspec.json.encode({"body": {}, "references": ["f"]})
+    async with opened(one_etcd, root) as store:
+        await client.txn(client.endpoints.best, [], [put(key, value), put(Layout(root).commit("x"), b"")], [])
+        await store.commit(Put(Kind.REPO, A, {}))
+        assert await store.references("", 9) == ["f"]
+        await client.txn(client.endpoints.best, [], [drop(key)], [])
+        await store.commit(Put(Kind.REPO, A, {}))
+        assert await store.references("", 9) == []
