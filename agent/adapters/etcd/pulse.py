@@ -24,8 +24,10 @@ log = structlog.get_logger()
 
 INTERVAL = 1.0
 """Seconds between two questions."""
-FRESH = 3.0
-"""Seconds for which an answer counts: longer than an election of a leader usually takes."""
+RETRY = 0.2
+"""Seconds between a question that was not answered and the next."""
+FRESH = 4.0
+"""Seconds for which an answer counts: a question every second, and the 2 to 3 that an election of a leader takes."""
 PATIENCE = 2.0
 """Seconds within which one question must be answered by some member."""
 LAG = 0.4
@@ -123,7 +125,7 @@ class Pulse:
                     self.first.set()
                 loop.turn(self._clock.monotonic(), self.failure)
                 await self._retry_failed()
-                await asyncio.sleep(INTERVAL)
+                await asyncio.sleep(RETRY if self.failure else INTERVAL)
         finally:
             loops.all.remove(loop)
 

@@ -96,7 +96,7 @@ class EtcdStore:
 
     @property
     def age(self) -> float | None:
-        """Seconds since what is read was last confirmed by a quorum; None while that is less than three."""
+        """Seconds since what is read was last confirmed by a quorum; None while that is but a few."""
         return self._pulse.age
 
     async def get(self, kind: Kind, uid: str) -> Record | None:
