@@ -27,6 +27,8 @@ class CurrentStore:
     """
 
     def __init__(self, engine: Engine) -> None:
+        self.barred: Callable[[], str | None] = lambda: None
+        """Why this head may not write any more, or None."""
         self._engine = engine
         self._callbacks: list[Callable[[frozenset[Kind]], None]] = []
         self._switches = 0
@@ -84,7 +86,12 @@ class CurrentStore:
         return await self._engine.references(after, limit)
 
     async def commit(self, *changes: Change) -> int:
-        """Apply all changes or none. While engines change places it waits; raises Unavailable when that takes long."""
+        """Apply all changes or none; while engines change places it waits.
+
+        Raises Unavailable when that takes long, or while this head is `barred`.
+        """
+        if (reason := self.barred()) is not None:
+            raise Unavailable(reason, code="removed")
         while not self._open.is_set():
             try:
                 async with asyncio.timeout(PATIENCE):

@@ -13,7 +13,8 @@ from agent.model import Record
 async def list_heads(call: Call) -> Answer:
     """GET /heads: every head by uid, with its state."""
     heads = call.rooms.heads
-    return Answer(await heads.all(), meta={"self": heads.self_uid, **_outlook(heads.outlook())})
+    meta = {"self": heads.self_uid, **_outlook(heads.outlook())}
+    return Answer(await heads.all(), meta=meta | ({"problem": heads.problem} if heads.problem else {}))
 
 
 async def create_head(call: Call) -> Answer:

@@ -49,7 +49,7 @@ from agent.heads.heartbeat import Heartbeat
 from agent.heads.journal import Journal
 from agent.heads.registry import HeadRegistry
 from agent.heads.rotation import Rotation
-from agent.heads.verdicts import Verdicts
+from agent.heads.verdicts import SHARED, Verdicts
 from agent.lifecycle import watchdog
 from agent.loops import Loops, periodic
 from agent.ports import Dependency
@@ -95,6 +95,8 @@ async def build(live: Live, stack: AsyncExitStack, background: Background) -> Ag
     engine = await stack.enter_async_context(opening)
     store = engine.store
     registry = HeadRegistry(store, config.head.uid, clock)
+    registry.engine_url = lambda: engine.peer_url
+    store.barred = lambda: registry.problem if store.kind == SHARED else None
     detector = Detector(lambda: registry.members, config.head.uid, live, clock)
     Journal(detector)
     verdicts = Verdicts(store, store, lambda: registry.members, detector, clock)
@@ -139,6 +141,7 @@ async def build(live: Live, stack: AsyncExitStack, background: Background) -> Ag
             Dependency("database", _known(lambda: store.problem)),
             Dependency("files", collector.problem),
             Dependency("certificate", _known(lambda: certificate.problem)),
+            Dependency("cluster", _known(lambda: registry.problem)),
         ),
         openapi=described(ROUTES),
         cleaner=Cleaner(store, store, collector.housekeeping, backups, turns, live, clock),

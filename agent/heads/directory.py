@@ -47,6 +47,11 @@ class HeadDirectory:
         """This head's uid."""
         return self._registry.self_uid
 
+    @property
+    def problem(self) -> str | None:
+        """That this head is out of its cluster, and what to do; None while it is in."""
+        return self._registry.problem
+
     def outlook(self) -> Outlook:
         """Who is up and who is not, as far as this head can tell; raises Unavailable."""
         return self._watch(self._registry.members, self._clock.now())
@@ -114,7 +119,7 @@ class HeadDirectory:
         """
         uid = self._uid(uid)
         if uid == self.self_uid:
-            raise Conflict("cannot remove this head itself: have it leave, with POST /database/leave", code="self")
+            raise Conflict("cannot remove this head itself: have it leave, with `cw-headctl leave` or POST /database/leave", code="self")
         check_quorum(self._store.age)
         if not force:
             check_standing(self.outlook().standing)

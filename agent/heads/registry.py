@@ -12,7 +12,7 @@ from uuid import uuid4
 import msgspec
 import structlog
 
-from agent.errors import Conflict, Unavailable
+from agent.errors import Conflict, Stale, Unavailable
 from agent.heads import audit
 from agent.heads.members import Members
 from agent.heads.record import HEADS, grown
@@ -39,6 +39,8 @@ class HeadRegistry:
     def __init__(self, store: Store, self_uid: str, clock: Clock) -> None:
         self.self_uid = self_uid
         self.changed = asyncio.Event()
+        self.engine_url: Callable[[], str | None] = lambda: None
+        """Where the database engine that this head runs at present talks to its peers."""
         self._store = store
         self._clock = clock
         self._loading = asyncio.Lock()
@@ -66,6 +68,20 @@ class HeadRegistry:
         return own is not None and own.generation > self._gone_at
 
     @property
+    def problem(self) -> str | None:
+        """That this head has gone out of its cluster, and what to do; None while it is in, or that cannot be known."""
+        if self._members is None:
+            return None
+        own, tombstone = self._members.heads.get(self.self_uid), self._members.tombstones.get(self.self_uid)
+        if self.belongs or (own is None and tombstone is None):
+            return None
+        how = "has left" if tombstone is not None and tombstone.departure is Departure.LEFT else "was removed from"
+        return (
+            f"this head {how} its cluster: have it join again (`cw-headctl token --join` on another head prints how), "
+            "or go on alone (`cw-headctl leave`)"
+        )
+
+    @property
     def own(self) -> Head | None:
         """What this head says of itself, also while it has no record; None while it has no certificate."""
         return self._own
@@ -89,7 +105,11 @@ class HeadRegistry:
     async def reconcile(self) -> None:
         """Have the cluster's id, this head's own record and the snapshot be as they must; raises Unavailable."""
         await self.load()
-        if self._own is None or (self._own_is_settled and self.self_uid in self.members.heads):
+        if self._own is None:
+            return
+        written = self.members.heads.get(self.self_uid)
+        right = written is not None and (written.peer_url == self._peer_url or not self.belongs)
+        if self._own_is_settled and right:
             return
         tombstone = self.members.tombstones.get(self.self_uid)
         if tombstone is None:
@@ -169,19 +189,28 @@ class HeadRegistry:
             Delete(Kind.HEAD, record.uid, record.revision), Put(Kind.TOMBSTONE, record.uid, plain(tombstone))
         )
 
+    @property
+    def _peer_url(self) -> str | None:
+        return (self._own.peer_url if self._own else None) or self.engine_url()
+
     async def _write_own(self) -> None:
-        own: Body = plain(self._own)
+        assert self._own is not None
+        own: Body = plain(msgspec.structs.replace(self._own, peer_url=self._peer_url))
         record = await self._store.get(Kind.HEAD, self.self_uid)
         if record is None:
             body = {**own, "joined": rfc3339(self._clock.now())}
             write = put(HEADS, self.self_uid, body, ABSENT)
         else:
             own = {name: value for name, value in own.items() if name not in _OPERATORS}
-            body = grown(record.body, {**record.body, **own})
+            kept = {name: value for name, value in record.body.items() if name != "peer_url"}
+            body = grown(record.body, {**kept, **own})
             write = put(HEADS, self.self_uid, body, record.revision)
             if body == record.body:
                 return
-        written = Record(Kind.HEAD, self.self_uid, await self._store.commit(write), body)
+        try:
+            written = Record(Kind.HEAD, self.self_uid, await self._store.commit(write), body)
+        except Conflict as err:
+            raise Stale("it was written in between, as when this head has just begun anew") from err
         audit.changed(record, written) if record else audit.registered(written)
 
 

@@ -43,6 +43,18 @@ async def test_who_wanted_to_know_of_changes_still_does_and_of_every_kind_at_the
     assert told == [frozenset(Kind), frozenset({Kind.REPO})]
 
 
+async def test_a_head_that_is_barred_reads_and_writes_nothing() -> None:
+    store = CurrentStore(MemoryStore())
+    await store.commit(_put(1))
+    store.barred = lambda: "this head was removed"
+
+    with pytest.raises(Unavailable, match="was removed") as refused:
+        await store.commit(_put(2))
+
+    assert refused.value.code == "removed"
+    assert [record.name for record in await store.records(Kind.REPO)] == ["r1"]
+
+
 async def test_switching_back_tells_each_change_once() -> None:
     one, other = MemoryStore(), MemoryStore()
     store = CurrentStore(one)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from msgspec import to_builtins
+from typing_extensions import override
 
 from agent.errors import Unavailable
 from agent.heads.registry import HeadRegistry
 from agent.model import Departure, Head, Kind, Tombstone
-from agent.ports import Delete, Put
+from agent.ports import Change, Delete, Put
 from tests.support.clock import StillClock
 from tests.support.logs import log_lines
 from tests.support.memory_store import MemoryStore
@@ -88,6 +91,53 @@ async def test_a_head_that_was_removed_does_not_come_back_by_itself(registry: He
     assert registry.members.heads == {}
     assert registry.members.tombstones == {ME: grave}
     assert [line["event"] for line in logs if line["log_level"] == "error"] == ["Head no longer in its cluster"]
+
+
+async def test_a_head_that_is_out_of_its_cluster_says_so_and_how_it_comes_back(
+    registry: HeadRegistry, store: MemoryStore
+) -> None:
+    assert registry.problem is None
+    await registry.ensure_self(OWN)
+    assert registry.problem is None
+    await registry.learn_departure(Departure.REMOVED, 1)
+    assert "was removed from its cluster" in str(registry.problem)
+    assert "token --join" in str(registry.problem)
+    await store.commit(Put(Kind.HEAD, ME, {"ssh_public": SOME_KEY, "generation": 2}))
+    await registry.load()
+    assert registry.problem is None
+
+
+class ElsewhereToo(MemoryStore):
+    """A store in which this head's record is written by somebody else just before it is written here."""
+
+    rivals = 1
+
+    @override
+    async def commit(self, *changes: Change) -> int:
+        if self.rivals and any(isinstance(change, Put) and change.kind is Kind.HEAD for change in changes):
+            self.rivals -= 1
+            await super().commit(Put(Kind.HEAD, ME, {"ssh_public": SOME_KEY, "description": "theirs"}))
+        return await super().commit(*changes)
+
+
+async def test_a_record_that_is_written_by_two_at_once_is_no_failure() -> None:
+    registry = HeadRegistry(ElsewhereToo(), ME, StillClock())
+    await registry.ensure_self(OWN)
+    assert registry.members.heads[ME].description == "theirs"
+    assert registry.members.heads[ME].addresses == OWN.addresses
+
+
+async def test_the_engine_that_is_in_force_stands_in_this_heads_record(
+    registry: HeadRegistry, store: MemoryStore
+) -> None:
+    await registry.ensure_self(OWN)
+    for url in ("https://10.0.0.1:52392", None):
+        registry.engine_url = partial(str, url) if url else lambda: None
+        await registry.reconcile()
+        assert registry.members.heads[ME].peer_url == url
+    revision = store.revision
+    await registry.reconcile()
+    assert store.revision == revision
 
 
 async def test_what_others_write_is_told_and_taken_over(registry: HeadRegistry, store: MemoryStore) -> None:
