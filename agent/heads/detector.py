@@ -22,6 +22,8 @@ TICKS = 4
 """How often in an interval the detector has to be called by a loop, which is how it notices that it was held up."""
 _LATE = 1 + 1 / TICKS
 """Intervals between two ticks of which the later one comes an interval late: then this head was held up."""
+ARRIVAL = 60.0
+"""Seconds that a head may say nothing after it was let in: etcd takes a new member after a while only."""
 _TOLD_FOR = 20.0
 """Timeouts for which a beat goes on telling when its sender last heard a head."""
 
@@ -177,12 +179,16 @@ class Detector:
                 return
         if members is self._members:
             return
-        self._members, self._uids = members, frozenset(members.heads)
+        before, self._members, self._uids = self._members, members, frozenset(members.heads)
         others = self._uids - {self.self_uid}
         if others == self._peers.keys():
             return
-        now = self._clock.monotonic()
-        self._peers = {uid: self._peers.get(uid) or Peer(uid, now) for uid in sorted(others)}
+        now, same = self._clock.monotonic(), before is not None and before.cluster == members.cluster
+        for uid in others - self._peers.keys():
+            peer = self._peers[uid] = Peer(uid, now)
+            if same and members.heads[uid].peer_url is not None:
+                peer.watched += ARRIVAL
+        self._peers = {uid: self._peers[uid] for uid in sorted(others)}
         self._find_troubled()
         self._due = NEVER
 

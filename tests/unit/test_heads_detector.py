@@ -10,7 +10,7 @@ import pytest
 from agent.config import Config, Live
 from agent.errors import Unavailable
 from agent.heads.beat import Beat, decode, encode
-from agent.heads.detector import Detector, Turn
+from agent.heads.detector import ARRIVAL, Detector, Turn
 from agent.heads.journal import Journal
 from agent.heads.liveness import Condition, Outlook, Standing, State
 from agent.heads.members import Members
@@ -256,6 +256,28 @@ def test_strangers_and_itself_are_not_listened_to(three: Watcher) -> None:
     assert set(three.look().conditions) == {ME, PEER, OTHER}
     assert three.detector.judgement(STRANGER) is None
     assert three.detector.judgement(ME) is None
+
+
+@pytest.mark.parametrize("peer_url", [None, "https://10.0.0.9:52392"])
+def test_a_head_that_was_just_let_in_may_be_silent_while_its_engine_is_taken_in(
+    three: Watcher, peer_url: str | None
+) -> None:
+    new = msgspec.structs.replace(head(), peer_url=peer_url)
+    three.roster.now = members({PEER: head(), OTHER: head(), STRANGER: new})
+    three.wait(6, PEER, OTHER)
+    assert three[STRANGER] is (DOWN if peer_url is None else UNKNOWN)
+    three.wait(ARRIVAL, PEER, OTHER)
+    assert three[STRANGER] is DOWN
+
+
+def test_a_head_that_was_just_let_in_is_judged_like_any_other_once_it_was_heard(three: Watcher) -> None:
+    new = msgspec.structs.replace(head(), peer_url="https://10.0.0.9:52392")
+    three.roster.now = members({PEER: head(), OTHER: head(), STRANGER: new})
+    three.seq[STRANGER], three.boots[STRANGER] = 0, "s"
+    three.wait(2, PEER, OTHER, STRANGER)
+    assert three[STRANGER] is UP
+    three.wait(6, PEER, OTHER)
+    assert three[STRANGER] is DOWN
 
 
 def test_members_come_and_go(three: Watcher) -> None:
