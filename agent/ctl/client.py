@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,8 @@ class Reply:
 
     data: Any
     envelope: dict[str, Any]
+    stale: float | None = None
+    """Seconds since the database last had its quorum, where what is shown is that old."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ def ask(agent: Agent, method: str, route: str, body: Any = None, *, doing: str, 
         connection.sock.connect(str(path))
         connection.request(method, f"/api/v1{route}", None if body is None else json.dumps(body), headers)
         response = connection.getresponse()
-        status, text = response.status, response.read()
+        status, text, stale = response.status, response.read(), response.getheader("X-Stale")
     except PermissionError:
         raise Failure(
             f"cannot {doing}: {path} is not open to you: become root, or a member of the group clusterware-admin",
@@ -72,17 +74,22 @@ def ask(agent: Agent, method: str, route: str, body: Any = None, *, doing: str, 
         ) from None
     finally:
         connection.close()
-    return _reply(status, text, doing)
+    reply = _reply(status, text, doing, agent.head)
+    return replace(reply, stale=float(stale)) if stale else reply
 
 
-def _reply(status: int, text: bytes, doing: str) -> Reply:
+def _reply(status: int, text: bytes, doing: str, head: str | None) -> Reply:
     try:
         envelope = json.loads(text)
         reason = envelope.get("reason", "").removeprefix(f"cannot {doing}: ")
     except (ValueError, AttributeError):
         raise Failure(f"cannot {doing}: what answered is not the agent (HTTP {status}): check --socket") from None
+    verb = doing.partition(" ")[0]
+    whole = reason if reason.startswith(f"cannot {verb}") else f"cannot {doing}: {reason}"
+    if status == 401 and head:
+        raise Failure(f"cannot {doing} of another head: that needs a token there, or root: log in there", Exit.DENIED)
     if status in (401, 403):
-        raise Failure(f"cannot {doing}: {reason}", Exit.DENIED)
+        raise Failure(whole, Exit.DENIED)
     if status >= 400:
-        raise Failure(f"cannot {doing}: {reason}")
+        raise Failure(whole)
     return Reply(envelope.get("data"), envelope)

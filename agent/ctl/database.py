@@ -69,7 +69,7 @@ def recover(arguments: argparse.Namespace) -> Exit:
     print(f"This head is the database's only member now, with {data['records']} records.")
     print(f"The backup is {data['backup']['name']}.")
     for uid in data["others"]:
-        print(f"To do: remove head {uid} if it is gone; if it comes back, have it leave and join again")
+        print(f"To do: cw-headctl heads evict {uid} --force; if it still runs, it has to join again, with --force")
     return Exit.OK
 
 
@@ -79,7 +79,7 @@ def _confirm() -> None:
         raise Failure("cannot recover the database: nobody is there to confirm it: add --yes", Exit.USAGE)
     print(
         "This makes this head the only member of a new database, with the newest records that it has. What only the\n"
-        "other heads know is lost; those that still run must leave and join again. Only when they are gone for good!"
+        "other heads know is lost; those that still run must join again. Only when they are gone for good!"
     )
     if input("Type `recover` to go on: ").strip() != "recover":
         raise Failure("nothing was changed")

@@ -20,10 +20,14 @@ def listing(arguments: argparse.Namespace) -> Exit:
     else:
         columns = ("uid", "state", "last seen", "since", "heard by", "url", "description")
         rows = sorted(heads.values(), key=lambda head: (_rank(head["state"]), head["uid"]))
-        table(columns, (_row(head, len(heads) - 1) for head in rows), "There are no heads.")
+        table(columns, (_row(head, heads) for head in rows), "There are no heads.")
         meta = reply.envelope.get("meta", {})
-        if meta.get("standing") == "minority":
+        if meta.get("problem"):
+            print(f"{meta['problem'][0].upper()}{meta['problem'][1:]}.")
+        elif meta.get("standing") == "minority":
             print("This head hears too few of the others to judge them: it may itself be the one that is cut off.")
+        if reply.stale is not None:
+            print(f"The database has no quorum: the list is {reply.stale:.0f} s old, and nothing can be changed.")
     return _exit(heads)
 
 
@@ -62,8 +66,9 @@ def evict(arguments: argparse.Namespace) -> Exit:
     return Exit.DEGRADED if kept else Exit.OK
 
 
-def _row(head: dict[str, Any], others: int) -> tuple[Any, ...]:
+def _row(head: dict[str, Any], heads: dict[str, dict[str, Any]]) -> tuple[Any, ...]:
     heard: dict[str, float] = head["heard_by"]
+    others = len(heads.keys() | heard.keys()) - 1  # this head hears others also when it is on no list any more
     by = f"{len(heard)} of {others}, {min(heard.values()):.1f} s ago" if heard else None
     return (*(head[name] for name in ("uid", "state", "last_seen", "since")), by, head["url"], head["description"])
 

@@ -103,7 +103,7 @@ class Engines:
             records=count,
             backup=backup.name,
             others=others,
-            todo="remove the heads that are gone; have those that come back leave and join again",
+            todo="remove the others now (`cw-headctl heads evict UID --force`); any that still runs has to join again",
         )
         return Recovered(count, others, backup)
 

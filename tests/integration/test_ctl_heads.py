@@ -101,6 +101,46 @@ def test_a_refused_join_says_cannot_once(tmp_path: Path, capsys: pytest.CaptureF
     assert capsys.readouterr().err == "cw-headctl: cannot join: the clocks are apart\n"
 
 
+def test_a_refusal_that_names_what_cannot_be_done_says_so_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = json.dumps({"success": False, "reason": "cannot remove heads: no quorum", "code": "no-quorum"})
+    with answering(tmp_path / "s", "503 Service Unavailable", refused):
+        assert main(["--socket", str(tmp_path / "s"), "heads", "evict", "--down"]) == Exit.FAILED
+    assert capsys.readouterr().err == "cw-headctl: cannot remove heads: no quorum\n"
+
+
+def test_what_needs_a_token_on_another_head_is_to_be_done_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = json.dumps({"success": False, "reason": "send Authorization: Bearer", "code": "token"})
+    with answering(tmp_path / "s", "401 Unauthorized", refused):
+        assert main(["--socket", str(tmp_path / "s"), "--head", "x" * 32, "heads", "ls"]) == Exit.DENIED
+    told = capsys.readouterr().err
+    assert "log in there" in told
+    assert "Bearer" not in told
+
+
+def test_a_head_that_is_out_of_its_cluster_is_told_and_not_that_it_may_be_cut_off(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    meta = {"standing": "minority", "problem": "this head was removed from its cluster: have it join again"}
+    heads = {"a": shown("a", "unknown", b=1.0, gone=1.0), "b": shown("b", "unknown", a=1.0, gone=1.0)}
+    with answering(tmp_path / "s", "200 OK", answer(heads, meta=meta)):
+        main(["--socket", str(tmp_path / "s"), "heads", "ls"])
+    lines = capsys.readouterr().out.splitlines()
+    assert "2 of 2" in lines[1]
+    assert lines[3:] == ["This head was removed from its cluster: have it join again."]
+
+
+def test_a_list_from_a_database_without_quorum_says_how_old_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with answering(tmp_path / "s", "200 OK\r\nX-Stale: 7", answer({"a": shown("a", "up")})):
+        main(["--socket", str(tmp_path / "s"), "heads", "ls"])
+    assert "no quorum: the list is 7 s old" in capsys.readouterr().out
+
+
 def test_a_join_is_never_asked_of_another_head(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--head", "x" * 32, "join", "https://head1:1", "--token", "t", "--ca-sha256", "AB"]
     assert main(["--socket", str(tmp_path / "s"), *words]) == Exit.USAGE
