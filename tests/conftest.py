@@ -29,6 +29,12 @@ def _files() -> dict[str, str]:
     return found
 
 
+def _opened_since(files: dict[str, str]) -> dict[str, str]:
+    return {
+        fd: name for fd, name in _files().items() if fd not in files and not name.startswith(("anon_inode:", "pipe:"))
+    }
+
+
 def _children() -> set[str]:
     return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
 
@@ -43,20 +49,22 @@ def _settled() -> Iterator[None]:
             thread.join(1)  # what is already ending may end
     assert not _threads() - threads, "threads were left running"
     assert not _children() - children, "children were left running"
-    left = {
-        fd: name for fd, name in _files().items() if fd not in files and not name.startswith(("anon_inode:", "pipe:"))
-    }
+    left = _opened_since(files)
     assert not left, f"files were left open: {left}"
 
 
 @pytest.fixture(autouse=True)
 async def _no_tasks_left() -> AsyncIterator[None]:
     """Fail a test that leaves tasks behind."""
+    files = _files()
     yield
     left = {t for t in asyncio.all_tasks() if t is not asyncio.current_task()}
     if left:  # what is already ending may end
         _, left = await asyncio.wait(left, timeout=2)
     assert not left, f"tasks were left running: {left}"
+    ends = asyncio.get_running_loop().time() + 2
+    while _opened_since(files) and asyncio.get_running_loop().time() < ends:  # a connection closes in turns of the loop
+        await asyncio.sleep(0.01)
 
 
 @pytest.fixture(autouse=True)
