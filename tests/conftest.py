@@ -62,8 +62,9 @@ async def _no_tasks_left() -> AsyncIterator[None]:
     if left:  # what is already ending may end
         _, left = await asyncio.wait(left, timeout=2)
     assert not left, f"tasks were left running: {left}"
-    ends = asyncio.get_running_loop().time() + 2
-    while _opened_since(files) and asyncio.get_running_loop().time() < ends:  # a connection closes in turns of the loop
+    for _ in range(200):  # a connection closes in turns of the loop
+        if not _opened_since(files):
+            break
         await asyncio.sleep(0.01)
 
 
