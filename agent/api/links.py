@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from time import monotonic
 
 import structlog
 from aiohttp import web
@@ -12,14 +13,20 @@ from agent.config import Live
 from agent.errors import AgentError, Denied, Invalid, Malformed, Unavailable
 from agent.heads.beat import PROTOCOL, Beat, decode
 from agent.heads.members import Members
+from agent.heads.outage import Outage
 
 log = structlog.get_logger()
 
+HEARTBEAT = "/head/heartbeat"
 LARGEST = 64 * 1024
 """Bytes of the largest frame; a beat among fifteen heads has some hundred."""
 IDLE = 3
 """Timeouts without a beat after which a link is closed."""
 _GOODBYE = 0.5
+_RETURNS = 10.0
+"""Seconds within which a head whose link was refused asks again, if it still wants one."""
+_REFUSED = 256
+"""So many addresses are remembered whose links were refused."""
 
 Admit = Callable[[], str | None]
 """The head that is at the other end, as the gate says now; raises what the gate raises."""
@@ -54,6 +61,8 @@ class Links:
         self._live = live
         self._heard = heard
         self._links: dict[str, _Link] = {}
+        self._refused: dict[str, tuple[Outage, float]] = {}
+        """By address, and when it asked last; who asked last is last."""
         self._closed = False
 
     async def serve(self, request: web.BaseRequest, admit: Admit) -> web.StreamResponse:
@@ -82,9 +91,11 @@ class Links:
         try:
             await self._receive(websocket, link)
         except TimeoutError:
-            self._end(link, "no beat came for long")
+            log.debug("Heartbeat link closed", head=link.head, reason="no beat came for long")
+        except Denied as err:  # it is not known any more, or not as it was: if it may, it links again
+            log.debug("Heartbeat link closed", head=link.head, reason=err.reason)
         except AgentError as err:
-            self._end(link, err.reason)
+            log.warning("Heartbeat link closed", head=link.head, reason=err.reason)
         finally:
             if self._links.get(link.head) is link:
                 del self._links[link.head]
@@ -96,8 +107,20 @@ class Links:
         for link in list(self._links.values()):
             try:
                 link.check()
-            except AgentError as err:
-                self._end(link, err.reason)
+            except Denied as err:
+                log.debug("Heartbeat link closed", head=link.head, reason=err.reason)
+                link.cut()
+
+    def worth_telling(self, address: str | None, reason: str) -> bool:
+        """Whether people should hear that a link was refused: heads that join or restart are, until all know of it."""
+        now = monotonic()
+        outage, last = self._refused.pop(address or "", (Outage(now), now))
+        if now - last > _RETURNS:
+            outage = Outage(now)
+        self._refused[address or ""] = outage, now
+        if len(self._refused) > _REFUSED:
+            del self._refused[next(iter(self._refused))]
+        return outage.worth_telling(reason, now, self._live.config.heartbeat.timeout)
 
     def close(self) -> None:
         """Close all and take no more: this agent stops."""
@@ -112,12 +135,8 @@ class Links:
                 return
             beat = decode(message.data)
             if beat.head != link.head:
-                raise Denied(f"it sent the beat of head {beat.head[:32]}")
+                raise Malformed(f"it sent the beat of head {beat.head[:32]}")
             if beat.protocol != PROTOCOL:
                 raise Malformed(f"its heartbeats have version {beat.protocol}, and this agent's have {PROTOCOL}")
             link.check()
             self._heard(beat)
-
-    def _end(self, link: _Link, reason: str) -> None:
-        log.warning("Heartbeat link closed", head=link.head, reason=reason)
-        link.cut()

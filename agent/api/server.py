@@ -21,6 +21,7 @@ from agent.api.access import Gate
 from agent.api.call import Answer, Call, Caller, Route
 from agent.api.envelope import bug, failure, success
 from agent.api.forward import OPERATOR, forward, operator
+from agent.api.links import HEARTBEAT
 from agent.api.rooms import Rooms
 from agent.api.router import Router
 from agent.api.strangers import Strangers
@@ -162,12 +163,16 @@ class Api:
             "took": round(took, 4),
             **_who(request, caller),
         }
-        if failed is not None and failed.code == "not-ready":
+        if failed is not None and (failed.code == "not-ready" or self._mends_itself(request, failed)):
             log.debug("Request refused", **facts, reason=failed.reason)  # probes ask often, and readiness is no change
         elif failed is not None:
             log.warning("Request failed" if status >= 500 else "Request refused", **facts, reason=failed.reason)
         elif status < 400:
             log.info("Request passed on between heads" if read else "Request changed something", **facts)
+
+    def _mends_itself(self, request: web.BaseRequest, failed: errors.AgentError) -> bool:
+        """Whether it is a heartbeat's link that may well be taken the next time."""
+        return request.path.endswith(HEARTBEAT) and not self._rooms.links.worth_telling(request.remote, failed.reason)
 
 
 def _check_query(route: Route, request: web.BaseRequest) -> None:

@@ -15,15 +15,21 @@ from agent.heads.beat import Beat, encode
 from agent.heads.detector import Detector
 from agent.heads.gossip import Gossip
 from agent.heads.members import Members
+from agent.heads.outage import Outage
 from agent.heads.registry import HeadRegistry
 from agent.loops import Loops, periodic
 from agent.model import Departure
-from agent.ports import Clock, Peers
+from agent.ports import CHANGED, Clock, Peers
 
 log = structlog.get_logger()
 
 SOON, LATER = 0.2, 2.0
-"""Seconds before a broken link is tried again: doubled from the one to the other, and jittered."""
+"""Seconds before a broken link is tried again: doubled from the one to the other, and jittered. An attempt or a link
+that lasts longer than the greater has been pause enough."""
+_ADVICE = (
+    "look there with `systemctl status clusterware-head-agent`; "
+    "a head that is gone for good is removed with `cw-headctl heads evict`"
+)
 
 Send = Callable[[bytes], Awaitable[None]]
 
@@ -32,7 +38,7 @@ class _Line:
     """An open link to one head; `broken` is done, with the reason, once it is not open any more."""
 
     def __init__(self, send: Send) -> None:
-        self.broken: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.broken: asyncio.Future[AgentError] = asyncio.get_running_loop().create_future()
         self._send = send
 
     async def put(self, frame: bytes) -> None:
@@ -41,7 +47,7 @@ class _Line:
             await self._send(frame)
         except Unavailable as err:
             if not self.broken.done():
-                self.broken.set_result(err.reason)
+                self.broken.set_result(err)
 
 
 class Heartbeat:
@@ -140,33 +146,43 @@ class Heartbeat:
 
     async def _keep(self, uid: str) -> None:
         """Keep a link to one head: connect again whenever it breaks."""
-        pause, said = SOON, ""
+        outage, pause = Outage(self._clock.monotonic()), SOON
         while True:
-            began = self._clock.monotonic()
-            reason = await self._hold(uid)
-            if self._clock.monotonic() - began > LATER:
-                pause, said = SOON, ""
-            if reason != said:
-                log.warning("Heartbeats do not reach a head", head=uid, reason=reason)
-                said = reason
-            await asyncio.sleep(pause * random.uniform(0.5, 1))
-            pause = min(2 * pause, LATER)
+            began, heartbeat = self._clock.monotonic(), self._live.config.heartbeat
+            failed, held = await self._hold(uid, outage)
+            now = self._clock.monotonic()
+            if held > heartbeat.interval:
+                outage = Outage(now)
+            if now - began > LATER:
+                pause = SOON
+            if failed.code != CHANGED and outage.worth_telling(failed.reason, now, heartbeat.timeout):
+                log.warning("Heartbeats do not reach a head", head=uid, reason=failed.reason, advice=_ADVICE)
+            else:
+                log.debug("Heartbeat link not open", head=uid, reason=failed.reason)
+            if failed.code != CHANGED or held <= heartbeat.interval:
+                await asyncio.sleep(pause * random.uniform(0.5, 1))
+                pause = min(2 * pause, LATER)
 
-    async def _hold(self, uid: str) -> str:
-        """Open a link and beat over it until it breaks; says why it did, or why it did not open."""
+    async def _hold(self, uid: str, outage: Outage) -> tuple[AgentError, float]:
+        """Open a link and beat over it until it breaks; gives why it did or did not open, and how long it was open."""
+        opened, now = None, self._clock.monotonic
         try:
             async with self._peers.link(uid) as send:
-                return await self._beat_over(uid, _Line(send))
-        except Denied as err:
-            await self._refused(err)
-            return err.reason
+                opened = now()
+                failed = await self._beat_over(uid, _Line(send), outage)
         except AgentError as err:
-            return err.reason
+            failed = err
+            if isinstance(err, Denied):
+                await self._refused(err)
+        return failed, now() - opened if opened is not None else 0.0
 
-    async def _beat_over(self, uid: str, line: _Line) -> str:
-        """Beat over an open link until it breaks, from now on; says why it did."""
+    async def _beat_over(self, uid: str, line: _Line, outage: Outage) -> AgentError:
+        """Beat over an open link until it breaks, from now on; gives why it did."""
         self._lines[uid] = line
-        log.info("Heartbeats reach a head", head=uid)
+        if outage.end():
+            log.info("Heartbeats reach a head again", head=uid, after=round(self._clock.monotonic() - outage.began, 1))
+        else:
+            log.debug("Heartbeats reach a head", head=uid)
         try:
             if not self._stopped:
                 await line.put(encode(self._next_beat()))

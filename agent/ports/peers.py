@@ -47,9 +47,14 @@ class Peers(Protocol):
         """Open the heartbeat's WebSocket to one head; raises Denied, with that head's code, when it refuses this one.
 
         Gives what sends a frame: it never waits for the other head, drops the frame while former ones have not
-        arrived, and raises Unavailable once the link is broken.
+        arrived, and raises Unavailable once the link is broken: with the code `CHANGED` when it must be opened anew.
+        A link that breaks between two frames ends the block that uses it, with Unavailable.
         """
         ...
+
+
+CHANGED = "changed"
+"""Code of a link that broke because that head's record or this head's certificate is another now: open it anew."""
 
 
 class Introductions(Protocol):

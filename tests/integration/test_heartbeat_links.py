@@ -8,14 +8,14 @@ import contextlib
 import hashlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, MutableMapping
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 
-from agent.adapters.peers.exchange import session
-from agent.adapters.peers.link import BACKLOG, open_link
+from agent.adapters.peers.link import BACKLOG, KNOCK, open_link
 from agent.adapters.peers.tls import unverified_context
 from agent.errors import Denied, Unavailable
 from agent.heads.beat import Beat, encode
@@ -231,9 +231,9 @@ async def test_a_hung_head_holds_nobody_else_up(tmp_path: Path) -> None:
 
 
 @contextlib.asynccontextmanager
-async def deaf_server(directory: Path) -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
-    """A server that upgrades to a WebSocket and from then on reads nothing, with a client for it."""
-    done = asyncio.Event()
+async def deaf_server(directory: Path) -> AsyncIterator[str]:
+    """A server that upgrades to a WebSocket and from then on reads nothing."""
+    done, gone = asyncio.Event(), asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -246,33 +246,118 @@ async def deaf_server(directory: Path) -> AsyncIterator[tuple[aiohttp.ClientSess
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         await done.wait()
         writer.transport.abort()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        gone.set()
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate(authority()).write(directory / "deaf.pem"))
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     server = await asyncio.start_server(serve, sock=listener, ssl=context)
-    async with session(unverified_context(), TIMEOUT) as client:
-        try:
-            yield client, f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        finally:
-            done.set()
-            server.close()
-            await server.wait_closed()
+    try:
+        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        done.set()
+        await gone.wait()
+        server.close()
+        await server.wait_closed()
 
 
 async def test_a_link_that_is_not_read_drops_beats_never_waits_and_is_given_up_in_time(tmp_path: Path) -> None:
-    async with deaf_server(tmp_path) as (client, url), open_link(client, "deaf", url) as send:
-        sent = 0
+    sent = 0
 
-        async def flood() -> None:
-            nonlocal sent
+    async def flood(url: str) -> None:
+        nonlocal sent
+        async with open_link(unverified_context(), "deaf", url, TIMEOUT) as send:
             while True:
                 async with asyncio.timeout(0.2):
                     await send(b"x" * BACKLOG)
                 sent += 1
                 await asyncio.sleep(0.01)
 
+    async with deaf_server(tmp_path) as url, asyncio.timeout(10 * TIMEOUT):
         with pytest.raises(Unavailable, match="the link to head deaf broke"):
-            await asyncio.wait_for(flood(), 10 * TIMEOUT)
+            await flood(url)
     assert sent > 10
+
+
+async def test_a_link_that_the_other_end_closes_is_broken_at_once_and_opened_again(heads: list[Wired]) -> None:
+    first, _, third = heads
+    sends = []
+
+    async def hold() -> None:
+        async with third.peers.link(first.uid) as send, asyncio.timeout(5):
+            sends.append(send)
+            first.links._links[third.uid].cut()
+            await asyncio.Event().wait()
+
+    with pytest.raises(Unavailable, match="the connection broke off"):
+        await hold()
+    with pytest.raises(Unavailable, match="the connection broke off"):
+        await sends[0](b"late")
+    count = beats_of(first, third)
+    await wait_for(lambda: beats_of(first, third) > count)
+
+
+async def test_whatever_ends_links_is_no_bug_and_nothing_for_the_journal(heads: list[Wired]) -> None:
+    """Certificates that are exchanged, records that change, connections that are cut at either end or by both."""
+    first, second, third = heads
+    with log_lines() as lines:
+        for turn in range(12):
+            second.reissue()
+            await first.know(third, description=f"turn {turn}")
+            for link in list(first.links._links.values()):
+                link._transport.close() if turn % 2 else link.cut()
+                link.cut()
+            await asyncio.sleep(0.02)
+        counts = [beats_of(first, other) for other in (second, third)]
+        await wait_for(lambda: all(beats_of(first, o) > n + 2 for o, n in zip((second, third), counts, strict=True)))
+    told = [line for line in lines if line["log_level"] in ("warning", "error", "critical")]
+    assert told == []
+    assert not [line for line in lines if "negative" in str(line.get("reason"))]
+
+
+async def test_a_first_packet_that_is_lost_is_sent_again_sooner_than_tcp_would() -> None:
+    """A listener without room drops it; once there is room, the next attempt is not a second away."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        full.settimeout(0)
+        address = full.getsockname()
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(socket.create_connection(address))
+            loop = asyncio.get_running_loop()
+            task = loop.create_task(linked(f"https://127.0.0.1:{address[1]}"))
+            await asyncio.sleep(2.5 * KNOCK)  # TCP itself would try again after 1 s, then after 3
+            began = loop.time()
+            for _ in range(2):
+                async with asyncio.timeout(3 * KNOCK):
+                    stack.enter_context((await loop.sock_accept(full))[0])
+            assert loop.time() - began < 1 - 2.5 * KNOCK
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def linked(url: str) -> None:
+    """Open a link."""
+    async with open_link(unverified_context(), "far", url, TIMEOUT):
+        raise AssertionError("nobody answers there")
+
+
+async def test_a_head_that_one_does_not_know_yet_is_told_to_neither_journal_before_that_lasts(tmp_path: Path) -> None:
+    wires = Wires(tmp_path)
+    first, second = await wires.head(2), await wires.head(3)
+    await second.know(first)
+    async with wires.running(first), wires.running(second):
+        with log_lines() as lines:
+            await wait_for(lambda: warnings(lines), seconds=20)
+            assert sum(line["event"] in ("Request refused", "Heartbeat link not open") for line in lines) > 4
+            await wait_for(lambda: len(warnings(lines)) == 2)
+            await first.know(second)
+            await wait_for(up(first, second))
+        assert sorted(warnings(lines)) == ["Heartbeats do not reach a head", "Request refused"]
+        assert "Heartbeats reach a head again" in [line["event"] for line in lines if line["log_level"] == "info"]
+
+
+def warnings(lines: list[MutableMapping[str, Any]]) -> list[str]:
+    """What was warned of."""
+    return [line["event"] for line in lines if line["log_level"] == "warning"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -124,6 +125,15 @@ async def test_whoever_else_answers_there_is_told_nothing(asking: Asking, name: 
         asking.know(there, ca, key_sha256=pin)
         assert reason in await asking.refusal()
     assert not there.received
+
+
+async def test_a_server_without_tls_1_3_is_not_shown_our_certificate(asking: Asking) -> None:
+    """TLS 1.2 would send it before the server's has been judged."""
+    ca = authority()
+    async with stranger(certificate(ca, PEER), asking.directory, newest=ssl.TLSVersion.TLSv1_2) as there:
+        asking.know(there, ca)
+        assert "cannot be reached" in await asking.refusal()
+    assert there.connections == 0  # no handshake was finished
 
 
 async def test_an_intermediate_does_not_speak_for_the_ca_above_it(asking: Asking) -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from agent.adapters.peers.exchange import CONNECT
+from agent.adapters.peers.link import KNOCK
+from agent.adapters.peers.members import SILENCE
 from agent.heads.beat import Beat
+from agent.heads.heartbeat import LATER, SOON
 from tests.simulator.world import World
 
 if TYPE_CHECKING:
     from tests.simulator.machine import Machine
 
-_FLIGHTS = 6
-"""Packets in a row that a connection with TLS and WebSocket needs before its first beat."""
-_NO_WAY, _REFUSED, _UNANSWERED = 1e6, 2e6, 3e6
-"""No time at all: nothing comes through, nobody listens, somebody hangs."""
+_FLIGHTS = 4
+"""Packets in a row that a connection needs for TLS and WebSocket, after TCP's own two and before its first beat."""
 
 
 @dataclass(frozen=True)
@@ -27,16 +29,16 @@ class Network:
     """The first wait of TCP for an acknowledgement; it doubles ..."""
     linear: int = 6
     """... after so many: with TCP_THIN_LINEAR_TIMEOUTS they are six."""
-    first_retransmission: float = 1.0
-    """The same while it connects."""
-    user_timeout: float = 2.0
+    user_timeout: float = SILENCE
     """TCP_USER_TIMEOUT: so long unacknowledged, a connection is given up."""
-    connecting: float = 3.0
-    """How long an attempt to connect may take."""
-    soon: float = 0.2
+    knock: float = KNOCK
+    """How long the first packet of an attempt to connect is waited for to be answered."""
+    connecting: float = CONNECT
+    """How long the attempt may take once it was."""
+    soon: float = SOON
     """Before the second attempt; doubled before each further one ..."""
-    later: float = 2.0
-    """... up to this, where it is refused."""
+    later: float = LATER
+    """... up to this, where somebody answers and does not take the link."""
     datagrams: bool = False
     """Not TCP: what is lost is lost. Harder than what the heads have."""
 
@@ -137,39 +139,52 @@ class Link:
         else:
             self._retry_after(wait)
 
-    def _attempt(self, connection: int, waited: float = 0.0) -> None:
-        """Send the first packet: at once, after 1 s, after 3 s; then give up, and begin again after a pause."""
+    def _attempt(self, connection: int, knocked: float = 0.0) -> None:
+        """Send the first packet: without an answer soon the attempt is begun anew, which is a new first packet."""
+        network = self._network
         if connection != self._connection:
             return
-        takes, wait = self._time_to_connect(), waited + self._network.first_retransmission
-        if waited + takes <= self._network.connecting:
-            self._world.after(takes, self._open, connection)
-        elif takes == _NO_WAY and waited + wait <= self._network.connecting:
-            self._world.after(wait, self._attempt, connection, waited + wait)
-        else:
-            if takes == _REFUSED:
-                self._pause = min(2 * self._pause, self._network.later)
+        if not self._is_answered():
+            if knocked < network.connecting:
+                self._world.after(network.knock, self._attempt, connection, knocked + network.knock)
             else:
-                self._pause = self._network.soon + self._network.connecting - waited
-            self._world.after(self._pause * self._world.random.uniform(0.5, 1), self._attempt, connection)
+                self._pause = network.soon
+                self._attempt_later(connection)
+        elif not self.receiver.listens:
+            self._attempt_later(connection)
+        else:
+            takes = self._time_to_open()
+            if self.receiver.frozen or takes > network.connecting:
+                self._pause = network.soon
+                self._world.after(network.connecting, self._attempt_later, connection)
+            else:
+                self._world.after(takes, self._open, connection)
+
+    def _attempt_later(self, connection: int) -> None:
+        self._world.after(self._pause * self._world.random.uniform(0.5, 1), self._attempt, connection)
+        self._pause = min(2 * self._pause, self._network.later)
 
     def _open(self, connection: int) -> None:
-        if connection == self._connection:
-            self._connected, self._unacknowledged, self._pause = True, None, self._network.soon
-            self._settle()
-            self.sender.greet(self)
+        if connection != self._connection:
+            return
+        if self._cuts or self._return_cuts or not self.receiver.powered:  # cut off meanwhile
+            self._world.after(self._network.user_timeout, self._attempt_later, connection)
+            return
+        self._connected, self._unacknowledged, self._pause = True, None, self._network.soon
+        self._settle()
+        self.sender.greet(self)
 
-    def _time_to_connect(self) -> float:
-        """Seconds."""
-        if self._cuts or self._return_cuts or not self.receiver.powered:
-            return _NO_WAY
-        if not self.receiver.listens:
-            return _REFUSED
-        if self.receiver.frozen:
-            return _UNANSWERED
+    def _is_answered(self) -> bool:
+        """Whether a first packet and the answer to it arrive."""
+        chance, loss = self._world.random.random, self._network.loss
+        way = not self._cuts and not self._return_cuts and self.receiver.powered
+        return way and chance() >= loss and chance() >= loss
+
+    def _time_to_open(self) -> float:
+        """Seconds for TLS and WebSocket once TCP is connected; none of these packets goes twice without a wait."""
         total = 0.0
-        for flight in range(_FLIGHTS):
-            wait = self._network.first_retransmission if flight < 2 else self._network.retransmission
+        for _ in range(_FLIGHTS):
+            wait = self._network.retransmission
             while self._world.random.random() < self._network.loss:
                 total, wait = total + wait, wait * 2
         return total

@@ -38,7 +38,12 @@ class Stranger:
 
 
 @contextlib.asynccontextmanager
-async def stranger(holder: Holder | None, directory: Path, answer: bytes | None = None) -> AsyncIterator[Stranger]:
+async def stranger(
+    holder: Holder | None,
+    directory: Path,
+    answer: bytes | None = None,
+    newest: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED,
+) -> AsyncIterator[Stranger]:
     """A server with this certificate, or without TLS, that gives one answer to everything; an empty one is silence."""
     made = Stranger()
     if answer is not None:
@@ -65,6 +70,7 @@ async def stranger(holder: Holder | None, directory: Path, answer: bytes | None 
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(holder.write(directory / f"stranger-{id(made)}.pem"))
         context.num_tickets = 0
+        context.maximum_version = newest
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
     made.port = server.sockets[0].getsockname()[1]
     try:

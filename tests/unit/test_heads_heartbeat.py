@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from typing_extensions import override
 
 from agent.config import Config, Live
 from agent.config.sections import Heartbeat as HeartbeatSection
-from agent.errors import Denied
+from agent.errors import Denied, Unavailable
 from agent.heads.beat import Beat, decode
 from agent.heads.detector import Detector
 from agent.heads.gossip import Gossip
@@ -20,8 +21,9 @@ from agent.heads.heartbeat import Heartbeat
 from agent.heads.registry import HeadRegistry
 from agent.loops import Loops
 from agent.model import Head, Kind
-from agent.ports import Delete, Put
+from agent.ports import CHANGED, Delete, Put
 from tests.support.clock import StillClock
+from tests.support.logs import log_lines
 from tests.support.memory_store import MemoryStore
 from tests.support.peers import MemoryPeers, answers
 from tests.support.people import ME, OTHER, PEER, SOME_KEY
@@ -34,6 +36,7 @@ class RefusingPeers(MemoryPeers):
     def __init__(self) -> None:
         super().__init__()
         self.refusing: dict[str, Denied] = {}
+        self.changed: set[str] = set()
         self.links = 0
 
     @override
@@ -44,7 +47,14 @@ class RefusingPeers(MemoryPeers):
         if uid in self.refusing:
             raise self.refusing[uid]
         async with super().link(uid) as send:
-            yield send
+
+            async def put(frame: bytes) -> None:
+                if uid in self.changed:
+                    self.changed.remove(uid)
+                    raise Unavailable("another certificate", code=CHANGED)
+                await send(frame)
+
+            yield put
 
 
 class Room:
@@ -52,7 +62,8 @@ class Room:
 
     def __init__(self) -> None:
         live = Live(Config(heartbeat=HeartbeatSection(interval=0.01)))
-        self.store, self.peers, clock = MemoryStore(), RefusingPeers(), StillClock()
+        self.store, self.peers, self.clock = MemoryStore(), RefusingPeers(), StillClock()
+        clock = self.clock
         self.registry = HeadRegistry(self.store, ME, clock)
         self.detector = Detector(lambda: self.registry.members, ME, live, clock)
         gossip = Gossip(live, self.store, self.registry, self.peers, clock, lambda: "sqlite")
@@ -164,3 +175,43 @@ async def test_any_other_refusal_is_no_removal(room: Room, refusal: Denied) -> N
     await room.know(PEER, OTHER)
     await wait_for(lambda: room.beats(OTHER))
     assert room.registry.belongs
+
+
+def told(lines: list[MutableMapping[str, Any]]) -> list[tuple[str, str]]:
+    """What stands in the journal at its usual level."""
+    return [(line["event"], line["head"]) for line in lines if line["log_level"] != "debug"]
+
+
+async def test_a_head_that_is_away_for_a_moment_is_nothing_for_the_journal(room: Room) -> None:
+    with log_lines() as lines:
+        room.peers.away[PEER] = "rebooting"
+        await room.know(PEER)
+        await wait_for(lambda: room.peers.links > 2)
+        del room.peers.away[PEER]
+        await wait_for(lambda: room.beats(PEER))
+    assert told(lines) == []
+
+
+async def test_one_that_stays_away_is_told_once_with_what_to_do_and_so_is_its_return(room: Room) -> None:
+    with log_lines() as lines:
+        room.peers.away[PEER] = "rebooting"
+        await room.know(PEER)
+        await wait_for(lambda: room.peers.links)
+        room.clock.move(6)
+        links = room.peers.links
+        await wait_for(lambda: room.peers.links > links + 2)
+        del room.peers.away[PEER]
+        await wait_for(lambda: room.beats(PEER))
+    assert told(lines) == [("Heartbeats do not reach a head", PEER), ("Heartbeats reach a head again", PEER)]
+    assert "systemctl status" in next(line["advice"] for line in lines if "advice" in line)
+
+
+async def test_a_link_that_rests_on_what_has_changed_is_opened_anew_without_a_word(room: Room) -> None:
+    with log_lines() as lines:
+        await room.know(PEER)
+        await wait_for(lambda: room.beats(PEER))
+        room.clock.move(1)
+        links = room.peers.links
+        room.peers.changed.add(PEER)
+        await wait_for(lambda: room.peers.links > links)
+    assert told(lines) == []

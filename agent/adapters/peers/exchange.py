@@ -8,7 +8,7 @@ import socket
 import ssl
 import struct
 import termios
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import aiohttp
@@ -22,6 +22,8 @@ from agent.ports import PeerAnswer
 PREFIX = "/api/v1"
 CONNECT = 3.0
 """Seconds for the connection and its handshake; heads are near each other."""
+NEXT_ADDRESS = 0.1
+"""Seconds after which a name's next address is tried too."""
 _THIN_LINEAR_TIMEOUTS = 16
 """TCP_THIN_LINEAR_TIMEOUTS (tcp.h): a lost packet is sent again every 0.2 s, and not after ever longer waits; with
 these a few lost in a row do not make a head suspect."""
@@ -29,18 +31,26 @@ LARGEST = 64 * 2**20
 """Bytes of the largest answer that is read: a million filenames."""
 
 
-def session(context: ssl.SSLContext, silence: float) -> aiohttp.ClientSession:
-    """A client of one agent; a connection breaks once what was sent is not acknowledged for `silence` seconds."""
+def session(
+    context: ssl.SSLContext, silence: float, begun: Callable[[socket.socket], None] = lambda _sock: None
+) -> aiohttp.ClientSession:
+    """A client of one agent; a connection breaks once what was sent is not acknowledged for `silence` seconds.
+
+    `begun` is told of each socket that is about to connect.
+    """
 
     def make_socket(address: Any) -> socket.socket:
         family, kind, protocol, *_ = address
         sock = socket.socket(family, kind, protocol)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(silence * 1000))
         sock.setsockopt(socket.IPPROTO_TCP, _THIN_LINEAR_TIMEOUTS, 1)
+        begun(sock)
         return sock
 
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=context, limit=0, socket_factory=make_socket),
+        connector=aiohttp.TCPConnector(
+            ssl=context, limit=0, socket_factory=make_socket, happy_eyeballs_delay=NEXT_ADDRESS
+        ),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         json_serialize=lambda body: msgspec.json.encode(body).decode(),

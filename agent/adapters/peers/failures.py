@@ -25,6 +25,8 @@ def why(err: BaseException) -> str:
         case aiohttp.ClientConnectorCertificateError():
             told = getattr(err.certificate_error, "verify_message", "") or str(err.certificate_error)
             return f"its certificate is not issued by the CA that it should be: {told}"
+        case _ if alert == "protocol version":
+            return "what answers there does not speak TLS 1.3"
         case _ if alert:
             return f"it refuses this head's certificate ({alert})"
         case aiohttp.ClientConnectorSSLError() | ssl.SSLError():

@@ -3,55 +3,142 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import aiohttp
 
-from agent.adapters.peers.exchange import CONNECT, address, exchange, outstanding
+from agent.adapters.peers.exchange import CONNECT, address, exchange, outstanding, session
 from agent.adapters.peers.failures import FAILURES, why
 from agent.errors import Denied, Unavailable
 
+T = TypeVar("T")
+
 PATH = "/head/heartbeat"
+KNOCK = 0.2
+"""Seconds that the first packet to a head is waited for to be answered, by its kernel: TCP itself would send a lost one
+again only after a whole second, so a new attempt is sooner (`tests/simulator` has the figures)."""
 BACKLOG = 4096
 """Bytes not yet acknowledged over which a frame is dropped: about ten beats, less than any socket's buffer."""
+_SYN_SENT = 2
+"""TCP_SYN_SENT of tcp_states.h: the first byte of tcp_info."""
 _CLOSING = 0.2
 """Seconds that the other end has to answer our goodbye."""
 
 
 @asynccontextmanager
 async def open_link(
-    client: aiohttp.ClientSession, uid: str, url: str
+    context: ssl.SSLContext, uid: str, url: str, silence: float
 ) -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
-    """Connect; gives what sends a frame. Raises Unavailable, also from then on, and Denied when we are refused."""
-    try:
-        async with asyncio.timeout(2 * CONNECT):
-            websocket = await client.ws_connect(
-                address(url, PATH),
-                compress=0,
-                autoclose=False,
-                timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSING),
-                max_msg_size=1024,
-            )
-    except aiohttp.WSServerHandshakeError as err:
-        raise await _refusal(client, uid, url, err.status) from err
-    except FAILURES as err:
-        raise Unavailable(f"head {uid} cannot be reached at {url}: {why(err)}", code="unreachable") from err
-    sock = websocket.get_extra_info("socket")
+    """Connect; gives what sends a frame. Raises Unavailable, also once the link breaks, and Denied when refused.
 
-    async def send(frame: bytes) -> None:
+    A link breaks when the other end closes it, or acknowledges nothing for `silence` seconds: then the block that
+    uses it is cancelled.
+    """
+    async with _opened(context, uid, url, silence) as websocket:
+        sock = websocket.get_extra_info("socket")
+
+        async def send(frame: bytes) -> None:
+            try:
+                if sock is None or sock.fileno() < 0:
+                    raise ConnectionResetError
+                if outstanding(sock) <= BACKLOG:
+                    await websocket.send_bytes(frame)
+            except FAILURES as err:
+                raise _broken(uid, err) from err
+
         try:
-            if websocket.closed or sock is None:
-                raise ConnectionResetError
-            if outstanding(sock) <= BACKLOG:
-                await websocket.send_bytes(frame)
-        except FAILURES as err:
-            raise Unavailable(f"the link to head {uid} broke: {why(err)}", code="unreachable") from err
+            async with asyncio.TaskGroup() as group:
+                watch = group.create_task(_watch(uid, websocket))
+                try:
+                    yield send
+                finally:
+                    watch.cancel()
+        except BaseExceptionGroup as errs:
+            raise errs.exceptions[0] from None
 
+
+async def _watch(uid: str, websocket: aiohttp.ClientWebSocketResponse) -> None:
+    """Raises Unavailable once the other end closes the link; it has nothing else to say over it."""
+    message = await websocket.receive()
+    raise _broken(uid, message.data if message.type is aiohttp.WSMsgType.ERROR else ConnectionResetError())
+
+
+def _broken(uid: str, err: BaseException) -> Unavailable:
+    return Unavailable(f"the link to head {uid} broke: {why(err)}", code="unreachable")
+
+
+@asynccontextmanager
+async def _opened(
+    context: ssl.SSLContext, uid: str, url: str, silence: float
+) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    knocks = _Knocks()
+    async with session(context, silence, knocks.begin) as client:
+        try:
+            websocket = await knocks.until_answered(
+                lambda: client.ws_connect(
+                    address(url, PATH),
+                    compress=0,
+                    autoclose=False,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSING),
+                    max_msg_size=1024,
+                )
+            )
+        except aiohttp.WSServerHandshakeError as err:
+            raise await _refusal(client, uid, url, err.status) from err
+        except FAILURES as err:
+            raise Unavailable(f"head {uid} cannot be reached at {url}: {why(err)}", code="unreachable") from err
+        try:
+            yield websocket
+        finally:
+            await websocket.close()
+
+
+class _Knocks:
+    """Begins an attempt to connect anew as soon as it is plain that its first packet, or the answer, was lost."""
+
+    def __init__(self) -> None:
+        self._limit: asyncio.Timeout | None = None
+        self._sockets: list[socket.socket] = []
+        self._lost = False
+
+    async def until_answered(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Try for `CONNECT` seconds; raises what the attempt raises, and ConnectionTimeoutError without any answer."""
+        now = asyncio.get_running_loop().time
+        until = now() + CONNECT
+        while True:
+            self._sockets, self._lost = [], False
+            try:
+                async with asyncio.timeout(2 * CONNECT) as self._limit:
+                    return await attempt()
+            except TimeoutError as err:
+                if not self._lost:
+                    raise
+                if now() >= until:
+                    raise aiohttp.ConnectionTimeoutError from err
+            finally:
+                self._limit = None
+
+    def begin(self, sock: socket.socket) -> None:
+        """Look at this socket once its time is over; a name may have several addresses, tried one after the other."""
+        self._sockets.append(sock)
+        asyncio.get_running_loop().call_later(KNOCK, self._look, sock)
+
+    def _look(self, sock: socket.socket) -> None:
+        last = self._sockets and self._sockets[-1] is sock
+        if last and self._limit is not None and not any(_is_answered(one) for one in self._sockets):
+            self._lost = True
+            self._limit.reschedule(asyncio.get_running_loop().time())
+
+
+def _is_answered(sock: socket.socket) -> bool:
     try:
-        yield send
-    finally:
-        await websocket.close()
+        return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != _SYN_SENT
+    except OSError:
+        return False  # closed since: refused, or no way there
 
 
 async def _refusal(client: aiohttp.ClientSession, uid: str, url: str, status: int) -> Denied | Unavailable:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
-import aiohttp
 from typing_extensions import override
 
 from agent.adapters.peers.exchange import exchange, session
@@ -18,9 +18,9 @@ from agent.errors import NotFound, Unavailable
 from agent.heads.identity import Identity
 from agent.heads.members import Members
 from agent.model import Head
-from agent.ports import Clock, PeerAnswer, Peers
+from agent.ports import CHANGED, Clock, PeerAnswer, Peers
 
-SILENCE = 2.0
+SILENCE = 1.3
 """Heartbeat intervals without an acknowledgement that end a connection: connecting anew is then sooner than TCP's own
 next try (`tests/simulator` has the figures)."""
 
@@ -28,17 +28,19 @@ next try (`tests/simulator` has the figures)."""
 class _Line:
     """The connections to one head as its record and this head's certificate are now."""
 
-    def __init__(self, uid: str, record: Head, identity: Identity, client: aiohttp.ClientSession) -> None:
+    def __init__(self, uid: str, record: Head, identity: Identity, context: ssl.SSLContext, silence: float) -> None:
         self.uid = uid
         self.record = record
         self.identity = identity
-        self.client = client
+        self.context = context
+        self.silence = silence
+        self.client = session(context, silence)
         self.url = record.url or ""
         self.users = 0
         self.retired = False
 
     async def retire(self) -> None:
-        """Have no new use; questions under way may end, and links do with their next frame.
+        """Have no new use; questions under way may end. Links have connections of their own.
 
         Only then is the client closed: Python 3.11.2 cannot abort a TLS connection that somebody else is closing.
         """
@@ -94,11 +96,13 @@ class HttpPeers(Peers):
     @asynccontextmanager
     async def link(self, uid: str) -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
         """Open the heartbeat's WebSocket; raises Unavailable, NotFound, and Denied when that head refuses this one."""
-        async with self._line(uid) as line, open_link(line.client, uid, line.url) as put:
+        async with self._opening:
+            line = await self._current(uid)
+        async with open_link(line.context, uid, line.url, line.silence) as put:
 
             async def send(frame: bytes) -> None:
-                if line.retired or not self._holds(line):
-                    raise Unavailable(f"the link to head {uid} was opened on what holds no longer", code="unreachable")
+                if not self._holds(line):
+                    raise Unavailable(f"the link to head {uid} rests on what has changed since", code=CHANGED)
                 await put(frame)
 
             yield send
@@ -138,8 +142,8 @@ class HttpPeers(Peers):
             raise Unavailable(f"head {uid} cannot be reached: {why}", code="unreachable")
         identity = self._identity()
         context = await asyncio.to_thread(member_context, identity, uid, record, self._clock.now)
-        client = session(context, max(1.0, SILENCE * self._live.config.heartbeat.interval))
-        line = self._lines[uid] = _Line(uid, record, identity, client)
+        silence = max(1.0, SILENCE * self._live.config.heartbeat.interval)
+        line = self._lines[uid] = _Line(uid, record, identity, context, silence)
         return line
 
 
