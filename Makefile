@@ -11,6 +11,7 @@ units = $(prefix)/lib/systemd/system
 
 python = .venv/bin/python
 TESTS =
+measured = tests/with-tmp $(python) -m coverage run -m pytest -q
 say = @printf '\n\033[1m== %s\033[0m\n'
 
 .PHONY: help setup packages lock lint test test-unit test-system coverage bench soak run install etc clean
@@ -73,10 +74,10 @@ lint: setup
 
 test: lint
 	@rm -rf .coverage .coverage.* build/coverage
-	$(say) 'Unit and integration tests'
-	@COVERAGE_CORE=ctrace tests/with-tmp $(python) -m coverage run -m pytest -q tests/unit tests/integration
-	$(say) 'System tests: booted heads'
-	@HEADS_COVERAGE=$(CURDIR)/build/coverage COVERAGE_CORE=ctrace tests/with-tmp $(python) -m coverage run -m pytest -q tests/system
+	@HEADS_COVERAGE=$(CURDIR)/build/coverage COVERAGE_CORE=ctrace tests/side-by-side \
+	    'Unit and integration tests' '$(measured) tests/unit tests/integration' \
+	    'System tests: a booted head' '$(measured) tests/system --ignore=tests/system/cluster' \
+	    'System tests: clusters of booted heads' '$(measured) tests/system/cluster'
 	@$(MAKE) --no-print-directory coverage
 
 coverage:
