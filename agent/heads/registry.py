@@ -174,6 +174,9 @@ class HeadRegistry:
             tell(members)
 
     def _say_gone(self, departure: Departure) -> None:
+        if departure is Departure.LEFT:  # at its own wish, as `cw-headctl leave` tells or will tell
+            log.info("Head has left its cluster", head=self.self_uid)
+            return
         advice = "it does not come back by itself: have it join again"
         log.error("Head no longer in its cluster", head=self.self_uid, how=departure, advice=advice)
 
@@ -182,6 +185,8 @@ class HeadRegistry:
         if record is None:
             return
         head = msgspec.convert(record.body, Head)
+        if head.generation > generation:  # it has joined again, or gone on alone, while this was on its way
+            return
         tombstone = Tombstone(
             departure, rfc3339(self._clock.now()), generation, head.ca_pem, head.description, head.addresses
         )

@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
 from agent.errors import AgentError, Conflict, Unavailable
 from agent.model import Departure, Kind
-from agent.ports import Put
+from agent.ports import Change, Put
 from tests.support.memory_store import MemoryStore
 from tests.support.moving import MovingHead
 from tests.support.ssh import pair
+from tests.support.waiting import wait_for
 
 STRANGER = "f" * 32
 
 
-async def cluster(directory: Path, size: int) -> list[MovingHead]:
-    """Heads that have joined one after the other, the last of which everybody knows."""
-    heads = [await MovingHead(n + 1, directory / str(n)).start() for n in range(size)]
+class SlowStore(MemoryStore):
+    """The burial of a head is committed only after what brings the store to revision `until`."""
+
+    until = 0
+
+    @override
+    async def commit(self, *changes: Change) -> int:
+        """Apply all changes or none."""
+        if any(change.kind is Kind.TOMBSTONE and isinstance(change, Put) for change in changes):
+            await wait_for(lambda: self.revision >= self.until)
+        return await super().commit(*changes)
+
+
+async def cluster(directory: Path, size: int, store: MemoryStore | None = None) -> list[MovingHead]:
+    """Heads that have joined one after the other, the last of which everybody knows, and may have this store."""
+    stores = [MemoryStore() for _ in range(size - 1)] + [store or MemoryStore()]
+    heads = [await MovingHead(n + 1, directory / str(n), store=stores[n]).start() for n in range(size)]
     for n, newcomer in enumerate(heads[1:], 1):
         newcomer.meets(*heads[:n])
         await newcomer.join()
@@ -189,6 +206,21 @@ async def test_a_head_that_was_removed_can_leave_too(tmp_path: Path) -> None:
 
     assert await second.shape() == (left.cluster, [second.uid], second.credentials.ca)
     assert second.registry.belongs
+
+
+async def test_word_from_the_others_that_it_left_does_no_harm_whenever_it_comes(tmp_path: Path) -> None:
+    """It is told when its beats are refused, and that may be at any step of the leave."""
+    for commits in range(3):
+        store = SlowStore()
+        _, second = await cluster(tmp_path / str(commits), 2, store)
+        store.until = store.revision + commits
+        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+            group.create_task(second.registry.learn_departure(Departure.LEFT, 1))
+            leave = group.create_task(second.membership.leave())
+        left = leave.result()
+        assert await second.shape() == (left.cluster, [second.uid], second.credentials.ca)
+        assert second.registry.members.tombstones == {}
+        assert second.registry.belongs
 
 
 async def test_one_that_left_joins_again_with_a_higher_generation(tmp_path: Path) -> None:
