@@ -75,7 +75,8 @@ def alone(records: Sequence[Record], own: Record | None, cluster: dict[str, Any]
     objects = [record for record in records if record.kind in OBJECT_KINDS]
     kept = [Record(Kind.CLUSTER, CLUSTER, 0, cluster), *objects]
     if own is not None:
-        kept.append(Record(own.kind, own.uid, 0, {**own.body, "generation": own.body.get("generation", 1) + 1}))
+        body = {name: value for name, value in own.body.items() if name != "peer_url"}
+        kept.append(Record(own.kind, own.uid, 0, {**body, "generation": body.get("generation", 1) + 1}))
     return kept
 
 

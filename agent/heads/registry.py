@@ -12,7 +12,7 @@ from uuid import uuid4
 import msgspec
 import structlog
 
-from agent.errors import Conflict, Stale, Unavailable
+from agent.errors import Conflict, NotFound, Stale, Unavailable
 from agent.heads import audit
 from agent.heads.members import Members
 from agent.heads.record import HEADS, grown
@@ -107,9 +107,8 @@ class HeadRegistry:
         await self.load()
         if self._own is None:
             return
-        written = self.members.heads.get(self.self_uid)
-        right = written is not None and (written.peer_url == self._peer_url or not self.belongs)
-        if self._own_is_settled and right:
+        if self._own_is_settled and self.self_uid in self.members.heads:
+            await self._write_engine()
             return
         tombstone = self.members.tombstones.get(self.self_uid)
         if tombstone is None:
@@ -194,21 +193,27 @@ class HeadRegistry:
             Delete(Kind.HEAD, record.uid, record.revision), Put(Kind.TOMBSTONE, record.uid, plain(tombstone))
         )
 
-    @property
-    def _peer_url(self) -> str | None:
-        return (self._own.peer_url if self._own else None) or self.engine_url()
+    async def _write_engine(self) -> None:
+        """Complete this head's record where its engine was begun after that was written, as by the first head."""
+        url = self.engine_url()
+        if url is None or self.members.heads[self.self_uid].peer_url is not None or not self.belongs:
+            return
+        record = await self._store.get(Kind.HEAD, self.self_uid)
+        if record is not None:
+            body = grown(record.body, {**record.body, "peer_url": url})
+            with contextlib.suppress(Conflict, Stale, NotFound):  # then its next writing wakes this again
+                await self._store.commit(put(HEADS, self.self_uid, body, record.revision))
+                await self.load()
 
     async def _write_own(self) -> None:
-        assert self._own is not None
-        own: Body = plain(msgspec.structs.replace(self._own, peer_url=self._peer_url))
+        own: Body = plain(self._own)
         record = await self._store.get(Kind.HEAD, self.self_uid)
         if record is None:
             body = {**own, "joined": rfc3339(self._clock.now())}
             write = put(HEADS, self.self_uid, body, ABSENT)
         else:
             own = {name: value for name, value in own.items() if name not in _OPERATORS}
-            kept = {name: value for name, value in record.body.items() if name != "peer_url"}
-            body = grown(record.body, {**kept, **own})
+            body = grown(record.body, {**record.body, **own})
             write = put(HEADS, self.self_uid, body, record.revision)
             if body == record.body:
                 return
