@@ -1,4 +1,4 @@
-"""The engine's members follow the heads: whose head has no record any more goes, whose head came in gets a vote."""
+"""The engine's members follow the heads: whose head has no record any more goes; this head's gets its vote."""
 
 from __future__ import annotations
 
@@ -27,12 +27,14 @@ class Due:
 def due(members: Sequence[EngineMember], heads: Collection[str], self_uid: str, waited: Collection[str] = ()) -> Due:
     """What the members lack of being the heads. This head dismisses only others: it leaves by leaving.
 
+    It promotes only its own: that another head will start its learner again nobody else knows, and a vote that is
+    never used may stop all the others.
     A learner without a head's record may be that of a head which is joining just now: it goes once it is in `waited`.
     """
     strangers = [m for m in members if m.head not in heads and m.head != self_uid]
     return Due(
         dismiss=tuple(m.head for m in strangers if m.voter or m.head in waited),
-        promote=tuple(m.head for m in members if m.head in heads and not m.voter),
+        promote=tuple(m.head for m in members if m.head == self_uid in heads and not m.voter),
     )
 
 

@@ -102,6 +102,26 @@ async def test_a_newcomer_with_the_url_of_another_heads_member_is_refused_and_th
         assert [member.head for member in await first.members()] == [one.uid, two.uid]
 
 
+async def test_a_newcomer_has_no_vote_before_its_next_start_would_use_it(heads: EngineHeads) -> None:
+    one, two = heads.add(), heads.add()
+    async with contextlib.AsyncExitStack() as stack:
+        first = await stack.enter_async_context(one.agent())
+        await first.store.commit(*sample(1))
+        await first.found("etcd")
+        second = await stack.enter_async_context(two.agent())
+        in_the_way = two.directory / ".engine.json.new"
+        in_the_way.mkdir()
+
+        with pytest.raises(Unavailable, match=r"engine\.json"):
+            await second.attach(await first.invite(two.uid, two.peer_url))
+
+        assert (second.kind, two.units.running) == ("sqlite", False)
+        await first.store.commit(_put(1))  # one vote of one, where two would need both
+        in_the_way.rmdir()
+        await second.attach(await first.invite(two.uid, two.peer_url))
+        assert [member.head for member in await first.members() if member.voter] == [one.uid, two.uid]
+
+
 async def test_a_rescued_head_has_all_records_and_is_alone(heads: EngineHeads) -> None:
     one, two = heads.add(), heads.add()
     async with contextlib.AsyncExitStack() as stack:

@@ -24,10 +24,14 @@ def test_members_that_are_the_heads_are_left_alone() -> None:
     assert due([_voter(ME), _voter(OTHER)], {ME, OTHER}, ME) == Due()
 
 
-def test_a_member_whose_head_has_no_record_goes_and_a_learner_of_a_head_gets_its_vote() -> None:
-    found = due([_voter(ME), _voter(GONE), _learner(NEW)], {ME, NEW}, ME)
+def test_a_member_whose_head_has_no_record_goes_and_the_learner_of_this_head_gets_its_vote() -> None:
+    found = due([_voter(OTHER), _voter(GONE), _learner(ME)], {ME, OTHER}, ME)
 
-    assert found == Due(dismiss=(GONE,), promote=(NEW,))
+    assert found == Due(dismiss=(GONE,), promote=(ME,))
+
+
+def test_another_heads_learner_is_promoted_by_that_head_alone_which_knows_that_it_will_start_it_again() -> None:
+    assert due([_voter(ME), _learner(NEW)], {ME, NEW}, ME) == Due()
 
 
 def test_this_head_never_dismisses_itself() -> None:
@@ -77,13 +81,13 @@ def _upkeep(members: Members, clock: StillClock, *, majority: bool = True) -> Up
     return Upkeep(members, lambda: {ME, NEW}, lambda: majority, ME, clock)
 
 
-async def test_a_removed_heads_member_is_dismissed_and_a_learner_promoted() -> None:
-    members = Members({head: _voter(head) for head in (ME, GONE)} | {NEW: _learner(NEW)})
+async def test_a_removed_heads_member_is_dismissed_and_this_heads_learner_promoted() -> None:
+    members = Members({head: _voter(head) for head in (NEW, GONE)} | {ME: _learner(ME)})
 
     await _upkeep(members, StillClock()).reconcile()
 
     assert set(members.all) == {ME, NEW}
-    assert members.all[NEW].voter
+    assert members.all[ME].voter
 
 
 async def test_a_minority_and_an_embedded_engine_are_left_alone() -> None:
@@ -100,9 +104,9 @@ async def test_an_objection_keeps_the_member_and_a_failure_does_not_end_the_pass
     await _upkeep(members, StillClock()).reconcile()
     assert members.gone == []
 
-    members = Members({ME: _voter(ME), GONE: _voter(GONE), NEW: _learner(NEW)}, fails=True)
+    members = Members({ME: _learner(ME), GONE: _voter(GONE), NEW: _voter(NEW)}, fails=True)
     await _upkeep(members, StillClock()).reconcile()
-    assert members.all[NEW].voter
+    assert members.all[ME].voter
 
 
 async def test_a_learner_that_no_head_came_for_goes_after_a_while() -> None:

@@ -16,6 +16,7 @@ from agent.adapters.etcd.client import TlsProvider
 from agent.adapters.etcd.cluster import Cluster
 from agent.adapters.etcd.founding import Founder
 from agent.adapters.etcd.keeping import Keeper
+from agent.adapters.etcd.leftovers import clear_away
 from agent.adapters.etcd.members import VOTERS, has_quorum
 from agent.adapters.etcd.opening import Opened, Opener
 from agent.adapters.etcd.tls import Tls
@@ -79,8 +80,7 @@ class HeadEngine:
         choice = await blocking(lambda: read(state))
         if why := contradiction(config, choice):
             raise ConfigError(why)
-        # A change that was cut off has left it; nothing that is in force needs it.
-        await blocking(partial((state / "moving.db").unlink, missing_ok=True))
+        await blocking(lambda: clear_away(state, choice))
         async with asyncio.TaskGroup() as group:
             opener = Opener(group, config, clock, _tls(config), lambda: members().cluster, voters)
             founder = Founder(config, units, opener, clock, addresses, Authorities(identity, members))
@@ -223,6 +223,8 @@ class HeadEngine:
             except AgentError:
                 await self._settle()
                 raise
+        if self._choice.directory:
+            await self._founder.caught_up(self._opened)
         log.warning("Database joined", cluster=attachment.cluster, member=bool(self._choice.directory))
 
     async def _rescue(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -83,7 +82,11 @@ class Founder:
         return choice, opened
 
     async def come_in(self, attachment: Attachment) -> tuple[Choice, Opened]:
-        """A member of the cluster's etcd that has caught up and votes, or, where there are enough, a user of theirs."""
+        """A learner of the cluster's etcd, or, where it has voters enough, a user of theirs.
+
+        A vote it gets (`caught_up`) only once it is in force: of a cluster of two, one that never starts again stops
+        the other.
+        """
         details = attachment.details
         if bool(details.get("adopted")) != bool(self.config.etcd.endpoints):
             raise Conflict(_MISFIT[bool(details.get("adopted"))], code="other-etcd")
@@ -97,13 +100,15 @@ class Founder:
         choice = Choice(ETCD, (member.client_url, *endpoints), attachment.cluster, member.directory, token, peers)
         unit = self.unit()
         await unit.run(render(member, token, peers), self.authorities.own(), timeout=START, fresh=True)
-        opened = await self._open_filled(choice)
-        try:
-            await self._caught_up(opened)
-        except BaseException:
-            await self._back_out(opened)
-            raise
-        return choice, opened
+        return choice, await self._open_filled(choice)
+
+    async def caught_up(self, opened: Opened) -> None:
+        """Wait until the cluster has given this head's learner its vote, as it does once that has caught up."""
+        ends = self.clock.monotonic() + CATCH_UP
+        while not await opened.membership.promote(self.config.head.uid):
+            if self.clock.monotonic() >= ends:
+                raise Unavailable("this head's database member has not caught up with the others: try again")
+            await asyncio.sleep(PAUSE)
 
     async def embed(self, source: Path) -> tuple[Choice, Opened]:
         """A file of this head's own that holds what the archive does."""
@@ -168,20 +173,6 @@ class Founder:
             if self.clock.monotonic() >= ends:
                 raise Unavailable(opened.store.problem or "the database's members do not answer")
             await asyncio.sleep(PAUSE)
-
-    async def _caught_up(self, opened: Opened) -> None:
-        """Wait until the cluster has given this head's learner its vote, as it does once that has caught up."""
-        ends = self.clock.monotonic() + CATCH_UP
-        while not await opened.membership.promote(self.config.head.uid):
-            if self.clock.monotonic() >= ends:
-                raise Unavailable("this head's database member has not caught up with the others: try again")
-            await asyncio.sleep(PAUSE)
-
-    async def _back_out(self, opened: Opened) -> None:
-        """Take this head's new member out again, as far as the others can be asked; else they do it in time."""
-        with contextlib.suppress(AgentError):
-            await opened.membership.dismiss(self.config.head.uid)
-        await opened.close()
 
 
 _MISFIT = {

@@ -1,4 +1,6 @@
-"""What a change of engines leaves behind, finished or cut off: given another name with a time stamp, never removed.
+"""What a change of engines leaves behind, finished or cut off.
+
+What held the records is given another name with a time stamp, never removed; copies made on the way are.
 
 Everything here blocks: run it in a thread. Raises OSError.
 """
@@ -20,6 +22,13 @@ _COMPANIONS = ("", "-wal", "-shm", "-journal", ".restored")
 def copy_name(choice: Choice) -> str:
     """The file that keeps the records of an etcd for a start without its quorum."""
     return f"copy-{choice.cluster}.db"
+
+
+def clear_away(state: Path, choice: Choice) -> None:
+    """Remove the archives of a change that was cut off; those of a rescue that was begun it still needs."""
+    for pattern in ("moving.db*", *(() if choice.rescuing else ("rescued*.db*",))):
+        for path in state.glob(pattern):
+            path.unlink(missing_ok=True)
 
 
 def put_aside(state: Path, database: Path, choice: Choice) -> list[Path]:
