@@ -56,7 +56,7 @@ def moving(
 
     means = Means(
         lambda: engines(config),
-        lambda: engine_url(place().addresses, config.etcd.peer_port),
+        lambda: None if config.etcd.endpoints else engine_url(place().addresses, config.etcd.peer_port),
         backups.write,
         backups.doing,
     )

@@ -74,6 +74,7 @@ async def test_without_d_bus_it_serves_what_it_can_and_says_what_it_cannot(tmp_p
             "database": True,
             "files": True,
             "certificate": True,
+            "cluster": True,
         }
         assert (await asked(daemon, "/head/services"))[0] == 503
         status, heads = await asked(daemon, "/api/v1/heads")
