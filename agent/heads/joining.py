@@ -253,7 +253,7 @@ class Joining:
         """Put everything back as it was, and tell whether that worked; else it is mended at the next start."""
         parts: list[tuple[str, Callable[[], Awaitable[object]]]] = [
             ("undo: the database", lambda: self._put_back(before, met)),
-            ("undo: the certificate", lambda: self._credentials().settle(before.cluster)),
+            ("undo: the certificate", lambda: self._follow_database(before)),
             ("undo: what is known of heads", self._registry.load),
         ]
         if not before.listed:
@@ -274,4 +274,12 @@ class Joining:
         if self._engine.kind == before.engine == "sqlite":
             await reshape(self._store, [record for record in before.records if record.kind in SHAPE])
         elif before.cluster != met.cluster:  # else its records are that cluster's, and it is out of it as before
+            if self._engine.kind != before.engine:
+                # First: members that count on one that stopped may be too few to take it out.
+                await self._engine.dismiss(self._registry.self_uid)
             await self._local.found(before.engine, before.records)
+
+    async def _follow_database(self, before: _Before) -> None:
+        """Have the certificate of the cluster whose database this head has now, as each start has it."""
+        here = await self._store.get(Kind.CLUSTER, CLUSTER)
+        await self._credentials().settle(str(here.body["id"]) if here else before.cluster)

@@ -256,6 +256,29 @@ async def test_a_shared_database_that_cannot_be_attached_leaves_the_head_its_own
 
     assert (await second.shape(), second.engine.kind) == (before, "sqlite")
     assert list(first.registry.members.heads) == [first.uid]
+    # Before its member stops: of two, the one that is left could not take the other out any more.
+    assert second.engine.dismissed == [second.uid]
+    assert second.done.index("dismiss") < second.done.index("found")
+
+
+async def test_a_member_of_a_shared_database_that_cannot_be_dismissed_goes_on_with_its_certificate(
+    tmp_path: Path,
+) -> None:
+    first, second = await two(tmp_path)
+    first.engine.name = first.store.kind = "etcd"
+    second.engine.shared = first.store
+    second.peers.away[first.uid] = "a firewall"
+    second.failing["dismiss"] = NO_QUORUM
+
+    failed = await refusal(second)
+
+    assert "not all could be undone" in failed.reason
+    assert second.engine.kind == "etcd"
+    assert second.credentials.ca == first.credentials.ca
+    second.failing.clear()
+    second.peers.away.clear()
+    assert not (await second.join()).already
+    assert await second.shape() == await first.shape()
 
 
 async def test_one_join_at_a_time(tmp_path: Path) -> None:
