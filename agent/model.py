@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 UID_PATTERN = "^[a-z0-9]{32}$"
 """A UID is 32 lower-case letters and digits (the platform's API reference)."""
@@ -51,6 +51,11 @@ class FileReference(Struct, frozen=True, forbid_unknown_fields=True):
     mtime: str | None = None
 
 
+MOST = 2**53 - 1
+"""The highest count: no number of changes comes there, and every JSON reader can hold it."""
+Count = Annotated[int, Meta(ge=0, le=MOST)]
+
+
 class Head(Struct, frozen=True, omit_defaults=True):
     """A head node's record as it is stored (without its uid, which is the record's key)."""
 
@@ -63,8 +68,8 @@ class Head(Struct, frozen=True, omit_defaults=True):
     url: str | None = None
     peer_url: str | None = None
     joined: str | None = None
-    generation: int = 1
-    edition: int = 0
+    generation: Count = 1
+    edition: Count = 0
     """Grows with every change of the record within one generation."""
     version: str | None = None
 
@@ -81,7 +86,7 @@ class Tombstone(Struct, frozen=True):
 
     departure: Departure
     at: str
-    generation: int
+    generation: Count
     ca_pem: str | None = None
     description: str = ""
     addresses: tuple[str, ...] = ()

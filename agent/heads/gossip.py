@@ -23,6 +23,8 @@ from agent.records.shape import CLUSTER
 log = structlog.get_logger()
 
 PATH = "/head/roster"
+MOST_HEADS = 1000
+"""A list with more heads, present or gone, is not taken over: nobody has so many, and each is work for every head."""
 _SCATTER = 0.1
 """Seconds within which heads that all see a change ask, each at its own moment."""
 
@@ -92,7 +94,11 @@ class Gossip:
             if here is None or here.body["id"] != cluster:
                 return []
             heads, tombstones = await self._store.records(Kind.HEAD), await self._store.records(Kind.TOMBSTONE)
-            due = changes(heads, tombstones, self._remembered(theirs, {r.uid for r in (*heads, *tombstones)}))
+            known = {r.uid for r in (*heads, *tombstones)}
+            told = self._remembered(theirs, known)
+            if len(known | told.keys()) > max(MOST_HEADS, len(known)):
+                raise Conflict(f"cannot merge the lists of heads: together they have more than {MOST_HEADS}")
+            due = changes(heads, tombstones, told)
             if not due:
                 return []
             still = Put(Kind.CLUSTER, CLUSTER, here.body, expect=here.revision)

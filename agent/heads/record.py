@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from agent.heads.keys import check_ca_pem, check_ssh_public
 from agent.heads.liveness import Condition
 from agent.heads.trust import normalise
-from agent.model import UID_PATTERN, Head, Kind
+from agent.model import MOST, UID_PATTERN, Head, Kind
 from agent.ports import Store
 from agent.records import Spec
 from agent.records.spec import Body
@@ -94,7 +94,7 @@ def _url(text: str) -> str:
 
 def grown(before: Body, after: Body) -> Body:
     """A changed record with its edition grown: by it, heads that keep a list each tell which one is the newer."""
-    return after if after == before else {**after, "edition": before.get("edition", 0) + 1}
+    return after if after == before else {**after, "edition": min(before.get("edition", 0) + 1, MOST)}
 
 
 async def _refined(_store: Store, before: Body, after: Body) -> Body:

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from agent.config import Config, Live
-from agent.heads.gossip import Gossip
+from agent.errors import Conflict
+from agent.heads.gossip import MOST_HEADS, Gossip
 from agent.heads.registry import HeadRegistry
 from agent.heads.roster import Entry
-from agent.model import Departure, Head, Kind
+from agent.model import MOST, Departure, Head, Kind
 from agent.ports import Put
 from tests.support.clock import StillClock
 from tests.support.logs import log_lines
@@ -138,6 +139,21 @@ async def test_a_removal_is_learned_and_an_old_record_does_not_undo_it(room: Roo
     assert await room.gossip.merge({PEER: Entry(gone=False, body={**RECORD, "generation": 2})}, CLUSTER) == [PEER]
     assert PEER in room.registry.members.heads
     assert PEER not in room.registry.members.tombstones
+
+
+@pytest.mark.parametrize("entry", [Entry(gone=False, body=RECORD), Entry(gone=True, body=gone())])
+async def test_no_head_has_another_take_over_more_heads_than_there_can_be(room: Room, entry: Entry) -> None:
+    with pytest.raises(Conflict):
+        await room.gossip.merge({f"{number:032d}": entry for number in range(MOST_HEADS)}, CLUSTER)
+    assert set(room.registry.members.heads) == {ME, PEER}
+    assert room.registry.members.tombstones == {}
+
+
+async def test_a_record_of_ones_own_at_its_last_edition_is_put_right_all_the_same(room: Room) -> None:
+    await room.gossip.merge({ME: Entry(gone=False, body={**RECORD, "description": "x", "edition": MOST})}, CLUSTER)
+    await room.registry.ensure_self(Head(SOME_KEY, url="https://192.0.2.1:52390"))
+    assert room.registry.members.heads[ME].edition == MOST
+    assert room.registry.members.heads[ME].url == "https://192.0.2.1:52390"
 
 
 async def test_a_tombstone_that_is_to_be_forgotten_is_not_learned_anew(room: Room) -> None:

@@ -116,8 +116,12 @@ def test_a_store_that_has_both_of_a_head_is_put_right() -> None:
 
 def test_what_cannot_be_read_is_left_out_of_another_heads_list() -> None:
     sound, broken = record().body, {"ssh_public": 7}
+    endless = int("9" * 4300)
     told = Listing("c", {PEER: sound, OTHER: broken, "../etc": sound}, {ME: {"departure": "evaporated"}})
     assert of_listing(told) == {PEER: record()}
+    for field in ("generation", "edition"):
+        assert of_listing(Listing("c", {PEER: {**sound, field: endless}}, {})) == {}
+    assert of_listing(Listing("c", {}, {PEER: {**tombstone(1).body, "generation": endless}})) == {}
 
 
 def test_a_damaged_record_of_ones_own_decides_nothing_and_hurts_nothing() -> None:
