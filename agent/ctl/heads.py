@@ -12,7 +12,7 @@ _WORST_FIRST = ("down", "unknown", "suspect", "up")
 
 
 def listing(arguments: argparse.Namespace) -> Exit:
-    """List the heads; degraded when one is not up."""
+    """List the heads; degraded when one is not up, this one is out of the cluster, or there is no quorum."""
     reply = ask(arguments.agent, "GET", "/heads", doing="list the heads")
     heads: dict[str, dict[str, Any]] = reply.data
     if arguments.json:
@@ -28,6 +28,8 @@ def listing(arguments: argparse.Namespace) -> Exit:
             print("This head hears too few of the others to judge them: it may itself be the one that is cut off.")
         if reply.stale is not None:
             print(f"The database has no quorum: the list is {reply.stale:.0f} s old, and nothing can be changed.")
+    if reply.stale is not None or reply.envelope.get("meta", {}).get("problem"):
+        return Exit.DEGRADED
     return _exit(heads)
 
 

@@ -125,9 +125,9 @@ def test_a_head_that_is_out_of_its_cluster_is_told_and_not_that_it_may_be_cut_of
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     meta = {"standing": "minority", "problem": "this head was removed from its cluster: have it join again"}
-    heads = {"a": shown("a", "unknown", b=1.0, gone=1.0), "b": shown("b", "unknown", a=1.0, gone=1.0)}
+    heads = {"a": shown("a", "up", b=1.0, gone=1.0), "b": shown("b", "up", a=1.0, gone=1.0)}
     with answering(tmp_path / "s", "200 OK", answer(heads, meta=meta)):
-        main(["--socket", str(tmp_path / "s"), "heads", "ls"])
+        assert main(["--socket", str(tmp_path / "s"), "heads", "ls"]) == Exit.DEGRADED
     lines = capsys.readouterr().out.splitlines()
     assert "2 of 2" in lines[1]
     assert lines[3:] == ["This head was removed from its cluster: have it join again."]
@@ -137,7 +137,7 @@ def test_a_list_from_a_database_without_quorum_says_how_old_it_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with answering(tmp_path / "s", "200 OK\r\nX-Stale: 7", answer({"a": shown("a", "up")})):
-        main(["--socket", str(tmp_path / "s"), "heads", "ls"])
+        assert main(["--socket", str(tmp_path / "s"), "heads", "ls"]) == Exit.DEGRADED
     assert "no quorum: the list is 7 s old" in capsys.readouterr().out
 
 
