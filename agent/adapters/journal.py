@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from typing_extensions import override
 
-from agent.adapters.identity.pairs import replace, sync
+from agent.adapters.durable import replace, sync
 from agent.errors import Unavailable
 from agent.ports.journal import Journal
 

@@ -6,13 +6,13 @@ it asks for, a database file while etcd is in force, are what is left of a chang
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
+from agent.adapters.durable import replace
 from agent.config import Config
 from agent.errors import Unavailable
 
@@ -61,32 +61,7 @@ def read(directory: Path) -> Choice:
 
 def write(directory: Path, choice: Choice) -> None:
     """Replace the choice, durable before this returns. Raises Unavailable; then the former one stands. Blocks."""
-    put(choice_file(directory), msgspec.json.encode(choice))
-
-
-def put(path: Path, content: bytes) -> None:
-    """Replace a file whole, mode 0600, durable before this returns. Raises Unavailable. Blocks."""
-    aside = path.with_name(f".{path.name}.new")
-    try:
-        aside.unlink(missing_ok=True)
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-        aside.replace(path)
-        sync(path.parent)
-    except OSError as err:
-        raise Unavailable(f"cannot write {path}: {err.strerror}") from err
-
-
-def sync(directory: Path) -> None:
-    """Have the directory's entries reach the disk. Raises OSError. Blocks."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    replace(choice_file(directory), msgspec.json.encode(choice))
 
 
 def contradiction(config: Config, choice: Choice) -> str | None:

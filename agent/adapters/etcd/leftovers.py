@@ -11,7 +11,8 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agent.adapters.etcd.choice import ETCD, Choice, sync
+from agent.adapters.durable import sync
+from agent.adapters.etcd.choice import ETCD, Choice
 
 PREFIX = "etcd-"
 """How the names of data directories begin; those put aside have `.before-` in them."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from agent.adapters.etcd.choice import put
+from agent.adapters.durable import replace
 from agent.errors import Denied, Failed, NotFound, TimedOut, Unavailable
 from agent.hostfiles import ENGINE_UNIT
 from agent.ports import UnitManager, Verb
@@ -61,15 +61,15 @@ class EtcdUnit:
     async def believe(self, authorities: str) -> None:
         """Stop it, if it runs, and keep these CAs for this head's own connections to other heads' members."""
         await self.stop()
-        await _blocking(lambda: put(self._authorities, authorities.encode()))
+        await _blocking(lambda: replace(self._authorities, authorities.encode()))
 
     async def believed(self) -> str | None:
         """The CAs (PEM) that the running etcd believes; None where there is none."""
         return await _blocking(lambda: _text(self._authorities) if self._settings.exists() else None)
 
     def _write(self, settings: str, authorities: str) -> None:
-        put(self._authorities, authorities.encode())
-        put(self._settings, settings.encode())
+        replace(self._authorities, authorities.encode())
+        replace(self._settings, settings.encode())
 
     async def need_binary(self) -> None:
         """Raises Unavailable, with what to do, where there is no etcd to run."""

@@ -15,9 +15,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from typing_extensions import override
 
+from agent.adapters.durable import replace, sync
 from agent.adapters.identity.certificates import Pair, make_ca
 from agent.adapters.identity.checks import UNREADABLE, authorities, can_issue, fingerprint
-from agent.adapters.identity.pairs import read, replace, sync, write
+from agent.adapters.identity.pairs import read, write
 from agent.errors import Conflict, Invalid, Unavailable
 from agent.ports import Authority, CaPair, CaState, Clock
 

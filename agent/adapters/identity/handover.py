@@ -13,8 +13,9 @@ import msgspec
 import structlog
 from msgspec import Struct
 
+from agent.adapters.durable import replace, sync
 from agent.adapters.identity.certificates import Pair
-from agent.adapters.identity.pairs import replace, sync, write
+from agent.adapters.identity.pairs import write
 from agent.errors import Unavailable
 
 log = structlog.get_logger()

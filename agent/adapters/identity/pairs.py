@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import structlog
@@ -10,6 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from agent.adapters.durable import replace
 from agent.adapters.identity.certificates import Pair
 from agent.adapters.identity.checks import UNREADABLE
 from agent.errors import Unavailable
@@ -51,31 +51,3 @@ def damaged(path: Path, why: str) -> str:
 def write(path: Path, pair: Pair) -> None:
     """Have a file hold this pair; raises Unavailable."""
     replace(path, pair.pem())
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Put a file that only this user may read in place at once and for good: written aside, synced, renamed.
-
-    Raises Unavailable.
-    """
-    aside = path.with_name(f".{path.name}.new")
-    try:
-        aside.unlink(missing_ok=True)
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-        aside.replace(path)
-        sync(path.parent)
-    except OSError as err:
-        raise Unavailable(f"cannot write {path}: {err.strerror}") from err
-
-
-def sync(directory: Path) -> None:
-    """Have the directory's entries reach the disk; raises OSError."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
