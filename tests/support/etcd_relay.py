@@ -78,7 +78,7 @@ class Relay:
             await response.prepare(request)
             ended = asyncio.Event()
             self.streams.add(ended)
-            passing = asyncio.create_task(_pour(answer, response))
+            passing = asyncio.create_task(self._pour(answer, response))
             waiting = asyncio.create_task(ended.wait())
             try:
                 await asyncio.wait((passing, waiting), return_when=asyncio.FIRST_COMPLETED)
@@ -88,14 +88,14 @@ class Relay:
                 waiting.cancel()
         return response
 
+    async def _pour(self, answer: aiohttp.ClientResponse, response: web.StreamResponse) -> None:
+        with contextlib.suppress(ConnectionError, aiohttp.ClientError):
+            async for chunk in answer.content.iter_any():
+                if not self.mute:
+                    await response.write(chunk)
+
     def __post_init__(self) -> None:
         self.session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout())
-
-
-async def _pour(answer: aiohttp.ClientResponse, response: web.StreamResponse) -> None:
-    with contextlib.suppress(ConnectionError, aiohttp.ClientError):
-        async for chunk in answer.content.iter_any():
-            await response.write(chunk)
 
 
 @contextlib.asynccontextmanager
