@@ -41,14 +41,16 @@ class Sponsor:
     async def look(self) -> PeerUrl:
         """What it says of itself; its CA is proved to be the one meant, and the clocks to agree, or Conflict is raised.
 
-        Until then it is sent nothing.
+        Until then it is sent nothing, and of what was said until then only the CA counts: somebody in between could
+        have changed which cluster it is, by which is decided what this head must not give up. So it is asked again.
         """
+        otherwise = f"what answers at {self._url} is no head agent"
         answer, time = await self._introductions.look(self._url)
-        met = _read(answer, PeerUrl, f"what answers at {self._url} is no head agent")
-        self._ca = proven_ca(met.ca_pem, self._wanted)
+        self._ca = proven_ca(_read(answer, PeerUrl, otherwise).ca_pem, self._wanted)
         if time is not None:
             check_clocks(self._clock.now(), time)
-        return met
+        again = await self._introductions.ask(self._url, self._ca, None, "GET", "/head/peerurl", None)
+        return _read(again, PeerUrl, otherwise)
 
     async def ask(self, request: JoinRequest) -> Welcome:
         """Ask to be let in; raises what the cluster has against it, with the cluster's code."""

@@ -67,6 +67,6 @@ class Introductions(Protocol):
         """GET /head/peerurl there, believing nothing of it yet; and the time on that head's clock (its Date header)."""
         ...
 
-    async def ask(self, url: str, ca_pem: str, token: str, method: str, path: str, body: Any) -> PeerAnswer:
-        """Ask with a token, trusting only certificates that this CA issued."""
+    async def ask(self, url: str, ca_pem: str, token: str | None, method: str, path: str, body: Any) -> PeerAnswer:
+        """Ask, with a token where the question needs one, trusting only certificates that this CA issued."""
         ...

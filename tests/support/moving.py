@@ -230,6 +230,8 @@ class Door(Introductions):
     def __init__(self, hook: Hook) -> None:
         self.host: MovingHead | None = None
         self.shown: dict[str, Any] = {}
+        self.changed_on_the_way: dict[str, Any] = {}
+        """What somebody in between puts in the place of what is shown, until the CA is proved."""
         self.time: datetime | None = None
         self.refusal: PeerAnswer | None = None
         self.knocked: Callable[[JoinRequest], Awaitable[Any]] | None = None
@@ -242,23 +244,28 @@ class Door(Introductions):
         """What GET /head/peerurl says there."""
         self._hook("look")
         assert self.host is not None
-        data = {
-            "uid": self.host.uid,
-            "cluster": self.host.registry.members.cluster,
-            "store": self.host.engine.kind,
+        return answered({**self._peerurl(self.host), **self.changed_on_the_way}), self.time or self.host.clock.now()
+
+    def _peerurl(self, host: MovingHead) -> dict[str, Any]:
+        return {
+            "uid": host.uid,
+            "cluster": host.registry.members.cluster,
+            "store": host.engine.kind,
             "version": __version__,
-            "ca_pem": self.host.ca_pem,
+            "ca_pem": host.ca_pem,
             "peer_url": None,
             **self.shown,
         }
-        return answered(data), self.time or self.host.clock.now()
 
     @override
-    async def ask(self, url: str, ca_pem: str, token: str, method: str, path: str, body: Any) -> PeerAnswer:
+    async def ask(self, url: str, ca_pem: str, token: str | None, method: str, path: str, body: Any) -> PeerAnswer:
         """Ask with the token, which is taken unless `refusal` says otherwise."""
         self._hook(f"{method} {path.partition('?')[0][:11]}")
-        self.tokens.append(token)
         assert self.host is not None
+        if token is None:
+            assert (method, path) == ("GET", "/head/peerurl")
+            return answered(self._peerurl(self.host))
+        self.tokens.append(token)
         if self.refusal is not None:
             return self.refusal
         if method == "POST":

@@ -125,6 +125,20 @@ async def test_a_wrong_hash_is_told_before_the_token_is_sent(tmp_path: Path) -> 
     assert second.door.tokens == []
 
 
+async def test_what_somebody_in_between_says_of_the_cluster_does_not_count(tmp_path: Path) -> None:
+    first, second = await two(tmp_path)
+    first.engine.name = first.store.kind = "etcd"
+    second.engine.shared = first.store
+    await second.store.commit(Put(Kind.REPO, "r" * 32, {"name": "mine"}, "mine"))
+    own = second.registry.members.cluster
+    second.door.changed_on_the_way = {"cluster": own, "store": "sqlite", "uid": "x" * 32}
+
+    assert (await refusal(second)).code == "has-objects"
+
+    assert await second.store.get(Kind.REPO, "r" * 32)
+    assert second.door.tokens == []
+
+
 async def test_the_hash_may_be_written_as_openssl_does(tmp_path: Path) -> None:
     first, second = await two(tmp_path)
     digits = sha256(pem(first.credentials.ca)).upper()

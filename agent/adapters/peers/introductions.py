@@ -44,9 +44,9 @@ class HttpIntroductions(Introductions):
         return answer, _date(answer.headers.get("Date"))
 
     @override
-    async def ask(self, url: str, ca_pem: str, token: str, method: str, path: str, body: Any) -> PeerAnswer:
-        """Ask with a token, sent only to a server whose certificate this CA issued; raises Unavailable."""
-        headers = {"Authorization": f"Bearer {token}"}
+    async def ask(self, url: str, ca_pem: str, token: str | None, method: str, path: str, body: Any) -> PeerAnswer:
+        """Ask; the token is sent only to a server whose certificate this CA issued. Raises Unavailable."""
+        headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
         async with session(introduced_context(ca_pem, self._clock.now), _SILENCE) as client:
             return await exchange(
                 client, "the agent", url, method, path, body, timeout=ASK, headers=headers, largest=16 * _PLAIN
