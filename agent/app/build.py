@@ -90,7 +90,7 @@ async def build(live: Live, stack: AsyncExitStack, background: Background) -> Ag
     key = key_file(config.auth, os.environ)
 
     opening = HeadEngine.open(
-        config, units, clock, reachable_addresses, lambda: certificate.identity(), lambda: registry.members
+        config, units, clock, reachable_addresses, lambda: certificate.identity(), lambda: registry.members, loops
     )
     engine = await stack.enter_async_context(opening)
     store = engine.store

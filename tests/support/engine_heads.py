@@ -18,6 +18,7 @@ from agent.config import Config, Database, State
 from agent.config import Head as HeadSection
 from agent.heads.identity import Identity
 from agent.heads.members import Members
+from agent.loops import Loops
 from agent.model import Head, Kind, Record
 from agent.ports import Put
 from tests.support.etcd import network
@@ -56,7 +57,14 @@ class EngineHead:
             return Members(CLUSTER, self.uid, self.heads, {}, 1)
 
         opening = HeadEngine.open(
-            self.config, self.units, SystemClock(), lambda: (self.address,), lambda: self.identity, members, self.voters
+            self.config,
+            self.units,
+            SystemClock(),
+            lambda: (self.address,),
+            lambda: self.identity,
+            members,
+            Loops(),
+            self.voters,
         )
         async with opening as engine:
             yield engine

@@ -26,6 +26,7 @@ from agent.config import Config, ConfigError
 from agent.errors import AgentError, Conflict, Unavailable
 from agent.heads.identity import Identity
 from agent.heads.members import Members
+from agent.loops import Loops
 from agent.model import Kind, Record
 from agent.ports import Attachment, Clock, EngineMember, UnitManager
 
@@ -69,6 +70,7 @@ class HeadEngine:
         addresses: Callable[[], Sequence[str]],
         identity: Callable[[], Identity],
         members: Callable[[], Members],
+        loops: Loops,
         voters: int = VOTERS,
     ) -> AsyncIterator[HeadEngine]:
         """The engine in force, its store open; it waits for no quorum.
@@ -82,7 +84,7 @@ class HeadEngine:
             raise ConfigError(why)
         await blocking(lambda: clear_away(state, choice))
         async with asyncio.TaskGroup() as group:
-            opener = Opener(group, config, clock, _tls(config), lambda: members().cluster, voters)
+            opener = Opener(group, config, clock, _tls(config), lambda: members().cluster, loops, voters)
             founder = Founder(config, units, opener, clock, addresses, Authorities(identity, members))
             engine = cls(founder, opener, choice, await opener.open(choice), voters)
             try:

@@ -17,6 +17,7 @@ from agent.adapters.sqlite.engine import EmbeddedEngine
 from agent.adapters.sqlite.store import SqliteStore
 from agent.adapters.store import Engine
 from agent.config import Config
+from agent.loops import Loops
 from agent.ports import Clock, ClusterEngine
 
 
@@ -47,9 +48,11 @@ class Opener:
         clock: Clock,
         tls: TlsProvider,
         cluster: Callable[[], str],
+        loops: Loops,
         voters: int,
     ) -> None:
         """`cluster` gives the id of the cluster of heads; raises Unavailable. `voters`: see `EtcdMembership`."""
+        self._loops = loops
         self._voters = voters
         self._group = group
         self._cluster = cluster
@@ -80,7 +83,7 @@ class Opener:
         copy = config.state.directory / copy_name(choice) if choice.cluster else None
         client = EtcdClient(config.etcd.endpoints or choice.endpoints, self._tls, self._clock, cluster_id=cluster)
         try:
-            async with EtcdStore.open(client, config.head.uid, self._clock, copy) as store:
+            async with EtcdStore.open(client, config.head.uid, self._clock, copy, self._loops) as store:
                 yield (
                     store,
                     AdoptedMembership(client) if adopted else EtcdMembership(client, self._clock, self._voters),
