@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from msgspec import Meta, Struct
+from typing_extensions import override
 
 from agent.api.call import Answer, Call
 from agent.ports import CaPair, Step
@@ -15,6 +16,11 @@ class StepRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
     step: Step
     ca: Annotated[str | None, Meta(description="The new CA's private key and certificate, PEM")] = None
+
+    @override
+    def __repr__(self) -> str:
+        """Without the secret."""
+        return f"StepRequest({self.step!r})"
 
 
 async def read_ca(call: Call) -> Answer:

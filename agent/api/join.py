@@ -6,6 +6,7 @@ from typing import Annotated
 
 import structlog
 from msgspec import Meta, Struct
+from typing_extensions import override
 
 from agent.api.call import Answer, Call
 from agent.errors import Denied
@@ -22,6 +23,11 @@ class JoinBody(Struct, frozen=True, forbid_unknown_fields=True):
     token: Annotated[str, Meta(max_length=8192, description="A token of that cluster with HeadsWrite")]
     ca_sha256: Annotated[str, Meta(max_length=200, description="SHA-256 of the DER of the cluster's CA")]
     force: Annotated[bool, Meta(description="Give up this head's own objects for the cluster's")] = False
+
+    @override
+    def __repr__(self) -> str:
+        """Without the secret."""
+        return f"JoinBody({self.url!r})"
 
 
 async def admit(call: Call) -> Answer:

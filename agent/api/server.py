@@ -194,7 +194,7 @@ def _who(request: web.BaseRequest, caller: Caller | None) -> dict[str, Any]:
         "known_by": caller.known_by,
         "uid": caller.uid,
         "for_head": request.headers.get("X-Head", "")[:64] or None if caller.local else None,
-        "on_behalf_of": operator(request.headers.get(OPERATOR)),
+        "on_behalf_of": operator(request.headers.get(OPERATOR)) if caller.head else None,
     }
     return {name: value for name, value in facts.items() if value is not None}
 

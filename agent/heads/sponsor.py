@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import msgspec
@@ -20,7 +20,7 @@ class Invitation:
     """What an operator brings from the cluster. `token` is a secret."""
 
     url: str
-    token: str
+    token: str = field(repr=False)
     ca_sha256: str
     force: bool = False
     """Give up this head's own objects for those of a cluster that shares one database."""

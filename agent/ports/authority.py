@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from msgspec import Struct
+from typing_extensions import override
 
 
 class Step(StrEnum):
@@ -36,6 +37,11 @@ class CaPair(Struct, frozen=True):
     """A CA's certificate and private key, PEM. Secret."""
 
     pem: str
+
+    @override
+    def __repr__(self) -> str:
+        """Without the secret, wherever this may be printed."""
+        return "CaPair()"
 
 
 class Authority(Protocol):

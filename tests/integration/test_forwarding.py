@@ -131,6 +131,16 @@ async def test_who_is_said_to_have_asked_cannot_garble_the_journal(heads: list[W
     assert not [line for line in lines if "on_behalf_of" in line]
 
 
+async def test_only_another_head_says_for_whom_it_asks(heads: list[Wired]) -> None:
+    first, second = heads
+    pretended = {"X-Operator": f"uid 0 on head {second.uid}"}
+    with log_lines() as lines:
+        await first.over_socket("GET", "/no/such/path", headers=pretended)
+        await first.over_socket("GET", "/test/other-head", headers=pretended)
+    assert {line["event"] for line in lines} == {"Request refused"}
+    assert not [line for line in lines if "on_behalf_of" in line]
+
+
 async def test_a_stale_store_says_how_old_its_answers_are(heads: list[Wired]) -> None:
     first, second = heads
     second.age.append(12.7)

@@ -35,6 +35,12 @@ def test_it_has_one_capability_and_can_gain_none(status: dict[str, str]) -> None
     assert status["Seccomp"] == "2"
 
 
+def test_a_crash_leaves_no_keys_on_the_disk(head: Head) -> None:
+    limits = head.path(f"/proc/{_pid(head)}/limits").read_text()
+    (core,) = (line for line in limits.splitlines() if line.startswith("Max core file size"))
+    assert core.split()[4:6] == ["0", "0"]
+
+
 def test_it_is_its_own_user(head: Head, status: dict[str, str]) -> None:
     uid = head.run("id", "-u", "clusterware-agent").stdout.strip()
 
