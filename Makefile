@@ -103,6 +103,10 @@ soak: setup
 	@$(python) -m tests.simulator --days $${DAYS:-1000} --heads $${HEADS:-15} --loss $${LOSS:-0.1} $${SEED:+--seed $$SEED}
 	$(say) 'Live heads'
 	@$(python) -m tests.soak.live --hours $${HOURS:-0.25} $${SEED:+--seed $$SEED}
+	$(say) 'Live heads that are killed while heads come and go'
+	@$(python) -m tests.soak.moves --hours $${HOURS:-0.25} $${SEED:+--seed $$SEED}
+	$(say) 'Changes of engine, killed at every step'
+	@tests/with-tmp $(python) -m tests.soak.engines
 
 run: setup
 	@exec $(python) -m tests.system.demo
