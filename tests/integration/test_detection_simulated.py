@@ -54,6 +54,11 @@ def test_nor_among_two(fault: str) -> None:
     result(2, 2.0, CALM, fault)
 
 
+def test_nor_among_two_that_lose_every_tenth_packet_and_have_nobody_to_ask() -> None:
+    """A switch that restarts is the hard one: the links have to be open again before the timeout."""
+    result(2, 24.0, LOSSY, "wrong_clock", "switch_restart", "stalled", "quick_restart")
+
+
 @pytest.mark.parametrize("heads", [3, 15])
 def test_a_head_that_hung_for_a_minute_blames_nobody_for_it(heads: int) -> None:
     cluster = Cluster(heads, 5, CALM)
