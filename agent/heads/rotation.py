@@ -93,19 +93,38 @@ class Rotation:
     async def rotate(self) -> dict[str, Any]:
         """Exchange the CA on all heads; raises Conflict or Unavailable, naming the head that it hangs on.
 
-        Then nothing is lost and every head still believes every other; asking again goes on from there.
+        Then nothing is lost and every head still believes every other; asking again goes on from there. What was
+        begun before is ended and followed by another exchange: a head that has been removed since may know that key.
         """
         if self._turn.locked():
             raise Conflict("the cluster's CA is being exchanged already: wait for that to end", code="busy")
         async with self._turn:
             before = await self._all()
-            pair = await self._authority.propose()
-            (new,) = self._names(pair.pem)
-            log.warning("Exchange of the cluster's CA begun", new=new, heads=len(before))
-            for step in Step:
-                await self._everywhere(step, pair if step is Step.TRUST else None, new)
-            log.warning("Cluster's CA exchanged", new=new)
+            self._need_pins()
+            new = await self._exchange()
+            if any(state.next or state.former for state in before.values()):
+                new = await self._exchange()
         return {"ca_sha256": new, "heads": sorted(before), "steps": [str(step) for step in Step]}
+
+    def _need_pins(self) -> None:
+        """Raises Conflict for a head that anybody with the former CA's key could pass for: it would be sent the new."""
+        for uid, head in self._members().heads.items():
+            if not head.key_sha256:
+                raise Conflict(
+                    f"cannot exchange the CA: the record of head {uid} has no key_sha256, so nothing would prove that "
+                    f"it is that head which gets the new CA's key; remove it with DELETE /head/{uid} and have it join",
+                    code="no-pin",
+                )
+
+    async def _exchange(self) -> str:
+        """Have every head go over to the CA that is proposed; returns its name."""
+        pair = await self._authority.propose()
+        (new,) = self._names(pair.pem)
+        log.warning("Exchange of the cluster's CA begun", new=new, heads=len(self._members().heads))
+        for step in Step:
+            await self._everywhere(step, pair if step is Step.TRUST else None, new)
+        log.warning("Cluster's CA exchanged", new=new)
+        return new
 
     async def _everywhere(self, step: Step, pair: CaPair | None, new: str) -> None:
         for uid, state in (await self._all()).items():

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from typing_extensions import override
 
-from agent.errors import Unavailable
+from agent.errors import Conflict, Unavailable
 from agent.heads.members import Members
 from agent.heads.rotation import Rotation, standing_in_the_way
 from agent.model import Head
@@ -71,6 +71,7 @@ class Cluster(Peers):
         self.authorities = {uid: MemoryAuthority(names) for uid in uids}
         self.rotations = {uid: self._rotation(uid) for uid in uids}
         self.away: set[str] = set()
+        self.unpinned: set[str] = set()
         self.told: list[tuple[str, str]] = []
         self.dies_after: int | None = None
 
@@ -83,8 +84,12 @@ class Cluster(Peers):
         )
 
     def members(self, self_uid: str) -> Members:
-        heads = {uid: Head("ssh-ed25519 x", ca_pem=" ".join(a.believed)) for uid, a in self.authorities.items()}
+        heads = {uid: self._head(uid) for uid in self.authorities}
         return Members("c", self_uid, heads, {}, 1)
+
+    def _head(self, uid: str) -> Head:
+        pin = None if uid in self.unpinned else "ab" * 32
+        return Head("ssh-ed25519 x", ca_pem=" ".join(self.authorities[uid].believed), key_sha256=pin)
 
     @override
     async def ask(
@@ -140,6 +145,29 @@ async def test_a_head_that_cannot_be_asked_holds_it_up_before_anything_has_chang
     cluster.away.add(B)
     with pytest.raises(Unavailable, match=f"DELETE /head/{B}"):
         await cluster.rotations[A].rotate()
+    assert {a.believed for a in cluster.authorities.values()} == {("old",)}
+
+
+@pytest.mark.parametrize("victim", [A, B])
+@pytest.mark.parametrize("issued", [False, True])
+async def test_a_ca_that_was_there_before_is_not_the_one_it_ends_with(
+    cluster: Cluster, victim: str, *, issued: bool
+) -> None:
+    planted = cluster.rotations[victim]
+    await planted.do(Step.TRUST, CaPair("known-to-a-removed-head"))
+    if issued:
+        await planted.do(Step.ISSUE, None)
+    await cluster.rotations[A].rotate()
+    (left,) = {a.believed for a in cluster.authorities.values()}
+    assert left[0].startswith("new")
+    assert len(left) == 1
+
+
+async def test_the_new_key_goes_to_no_head_that_another_could_pass_for(cluster: Cluster) -> None:
+    cluster.unpinned.add(B)
+    with pytest.raises(Conflict, match=f"DELETE /head/{B}"):
+        await cluster.rotations[A].rotate()
+    assert cluster.told == []
     assert {a.believed for a in cluster.authorities.values()} == {("old",)}
 
 
