@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -168,6 +169,30 @@ async def test_a_head_whose_own_member_is_lost_is_rescued_from_its_copy(heads: E
 
         assert await held(engine) == before
         assert engine.store.age is None
+
+
+async def test_a_backup_takes_the_place_of_a_copy_that_is_damaged_and_what_the_own_member_holds_is_newer(
+    heads: EngineHeads, tmp_path: Path
+) -> None:
+    head = heads.add()
+    async with head.agent() as engine:
+        await engine.store.commit(*sample(20))
+        await engine.found("etcd")
+        await engine.store.backup(tmp_path / "backup.db")
+        await engine.store.commit(_put(1))
+        before = await held(engine)
+    await head.units.end(signal.SIGKILL)
+    (copy,) = head.directory.glob("copy-*.db")
+    copy.write_bytes(b"damage")
+    async with head.agent() as engine:
+        with pytest.raises(Unavailable, match="no copy"):
+            await held(engine)
+    shutil.copy(tmp_path / "backup.db", copy)
+
+    async with head.agent() as engine:
+        await engine.rescue()
+
+        assert await held(engine) == before
 
 
 async def test_a_head_beyond_the_voters_uses_their_etcd_and_stands_in_when_one_leaves(heads: EngineHeads) -> None:
