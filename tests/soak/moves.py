@@ -114,11 +114,11 @@ def _choose(cluster: Cluster, rng: random.Random, only: tuple[str, ...]) -> Move
     moves = [
         Move("leave", head, (ctl, "leave", "--yes"), 4, _nothing),
         Move("join", head, (ctl, "join", "--force", *cluster.invitation(other)), 6, out),
-        Move("removal of a live head", head, (ctl, "heads", "evict", third.uid), 1, _nothing),
-        Move("removal of a dead head", head, (ctl, "heads", "evict", "--down"), 1, dead),
+        Move("removal of a live head", head, (ctl, "heads", "evict", third.uid), 0.4, _nothing),
+        Move("removal of a dead head", head, (ctl, "heads", "evict", "--down"), 0.4, dead),
         Move("ca rotate", head, (ctl, "ca", "rotate"), 15, _nothing),
-        Move("clean", head, (*ASK, "POST", f"{API}/database/clean"), 1, _nothing),
-        Move("files", head, (*ASK, "DELETE", f"{API}/head/files/unused?force=1"), 1, lambda: _junk(head)),
+        Move("clean", head, (*ASK, "POST", f"{API}/database/clean"), 0.4, _nothing),
+        Move("files", head, (*ASK, "DELETE", f"{API}/head/files/unused?force=1"), 0.4, lambda: _junk(head)),
     ]
     return rng.choice([move for move in moves if not only or move.name in only])
 
