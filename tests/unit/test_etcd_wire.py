@@ -33,6 +33,7 @@ def test_the_end_of_a_prefix_is_the_first_key_after_all_that_begin_with_it(prefi
         (500, b'{"error":"etcdserver: leader changed","code":2}', Again),
         (429, b'{"error":"etcdserver: too many requests","code":8}', Again),
         (502, b"<html>Bad Gateway</html>", Again),
+        (500, b'{"error":"OK: HTTP status code 200; transport: missing content-type field","code":2}', Again),
         (503, b'{"error":"etcdserver: unhealthy cluster","code":14}', Unavailable),
         (400, b'{"error":"etcdserver: mvcc: required revision has been compacted","code":11}', Compacted),
         (429, b'{"error":"etcdserver: mvcc: database space exceeded","code":8}', NoSpace),

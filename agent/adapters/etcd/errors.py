@@ -63,8 +63,10 @@ _PASSING = (
     "context canceled",
     "connection",
     "too many requests",
+    "missing content-type",
 )
-"""What etcd's messages contain when the same question may be answered elsewhere, or here in a moment."""
+"""What etcd's messages contain when the same question may be answered elsewhere, or here in a moment; the last is
+what its gateway says while etcd stops."""
 
 _STATES = {
     "peerURL exists": "exists",
