@@ -72,10 +72,7 @@ class EtcdMembership:
         except Conflict as err:
             if err.code != "too-many-learners":
                 raise
-            reason = (
-                "another head is coming into the database just now: try again in a minute, or remove that head first if "
-                "it is down"
-            )
+            reason = "another head is coming into the database just now: try again in a minute, or remove it if down"
             raise Conflict(reason, code="busy") from err
         return self._attachment(uid, others, runs=True, new=True)
 
