@@ -119,7 +119,8 @@ class HeadDirectory:
         """
         uid = self._uid(uid)
         if uid == self.self_uid:
-            raise Conflict("cannot remove this head itself: have it leave, with `cw-headctl leave` or POST /database/leave", code="self")
+            leave = "have it leave, with `cw-headctl leave` or POST /database/leave"
+            raise Conflict(f"cannot remove this head itself: {leave}", code="self")
         check_quorum(self._store.age)
         if not force:
             check_standing(self.outlook().standing)
