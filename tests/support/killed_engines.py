@@ -1,7 +1,7 @@
 """Changes of engine with real etcds, each in a process that is killed at its n-th step, then a new start.
 
 `python -m tests.support.killed_engines DIRECTORY migrate|join|leave|rescue FIRST EVERY` prints, for n = FIRST,
-FIRST + EVERY, ... until one gets through unharmed, a line of JSON: what a start found after the kill, and what asking
+FIRST + EVERY, ... until one gets through unharmed (0: for that one alone), a line of JSON: what a start found after the kill, and what asking
 again made of it.
 The etcds run on when the process is killed, as units of systemd do.
 """
@@ -278,6 +278,8 @@ def main(what: str, place: Path, first: int, every: int) -> None:
         while killed:
             killed, seen, then = bench.attempt(step)
             print(json.dumps({"step": step, "killed": killed, "found": seen, "then": then}), flush=True)
+            if not every:
+                break
             step += every
     finally:
         asyncio.run(ask(place, "end"))
@@ -286,7 +288,7 @@ def main(what: str, place: Path, first: int, every: int) -> None:
 
 
 def attempts(what: str, place: Path, first: int, every: int) -> list[dict[str, Any]]:
-    """What `main` prints, from a process of its own: the last one was not killed."""
+    """What `main` prints, from a process of its own: the last one was not killed, if there is more than one."""
     command = [sys.executable, "-m", __name__, str(place), what, str(first), str(every)]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
     if done.returncode:
