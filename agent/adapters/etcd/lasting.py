@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import threading
-from collections.abc import Iterable
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -14,7 +14,6 @@ import structlog
 from agent.adapters.etcd.cache import Cache
 from agent.adapters.etcd.pulse import Pulse
 from agent.adapters.sqlite import archive
-from agent.adapters.sqlite.archive import Row
 from agent.errors import AgentError
 from agent.ports import Clock
 
@@ -38,7 +37,8 @@ class LastingCopy:
         self._written = -1
         self._failure: str | None = None
         self._turn = asyncio.Lock()
-        self._one = threading.Lock()
+        self._thread: asyncio.Future[None] | None = None
+        """What writes, in a thread: it goes on there when whoever waits for it is cancelled."""
 
     async def load(self) -> None:
         """Fill the cache from the copy, where there is a sound one."""
@@ -74,14 +74,23 @@ class LastingCopy:
             if self._path is not None and self._cache.revision:
                 await self._write(self._path)
 
+    async def close(self) -> None:
+        """Write the copy a last time; nothing touches it any more once this has ended, be it cancelled."""
+        try:
+            await self.write()
+        finally:
+            while self._thread is not None and not self._thread.done():
+                with contextlib.suppress(asyncio.CancelledError):  # raised anew by the cancelled `write`
+                    await asyncio.wait([self._thread])
+
     async def _write(self, path: Path) -> None:
         changes, fresh = self._cache.changes, not self._pulse.away
         try:
             if changes != self._written:
-                await asyncio.to_thread(self._replace, path, self._cache.rows(), self._cache.newest)
+                await self._off_the_loop(partial(archive.replace, path, self._cache.rows(), self._cache.newest))
                 self._written = changes
             elif fresh:
-                await asyncio.to_thread(os.utime, path)
+                await self._off_the_loop(partial(os.utime, path))
         except (AgentError, OSError) as err:
             self._written = -1
             if self._failure is None:
@@ -91,6 +100,11 @@ class LastingCopy:
         else:
             self._failure = None
 
-    def _replace(self, path: Path, rows: Iterable[Row], revision: int) -> None:
-        with self._one:  # a write that was cancelled goes on in its thread
-            archive.replace(path, rows, revision)
+    async def _off_the_loop(self, work: Callable[[], None]) -> None:
+        """Do it once what a cancelled write began has ended."""
+        if self._thread is not None:
+            await asyncio.wait([self._thread])
+            self._thread.exception()  # whoever began it was not there any more to hear of it
+        self._thread = asyncio.get_running_loop().run_in_executor(None, work)
+        await asyncio.wait([self._thread])
+        self._thread.result()

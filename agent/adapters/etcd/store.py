@@ -90,7 +90,7 @@ class EtcdStore:
                     for task in tasks:
                         task.cancel()
         finally:
-            await store._lasting.write()
+            await store._lasting.close()
 
     # --- Store ---
 
