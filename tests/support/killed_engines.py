@@ -1,8 +1,8 @@
 """Changes of engine with real etcds, each in a process that is killed at its n-th step, then a new start.
 
 `python -m tests.support.killed_engines DIRECTORY migrate|join|leave|rescue FIRST EVERY` prints, for n = FIRST,
-FIRST + EVERY, ... until one gets through unharmed (0: for that one alone), a line of JSON: what a start found after the kill, and what asking
-again made of it.
+FIRST + EVERY, ... until one gets through unharmed (EVERY 0: for that one alone), a line of JSON: what a start found
+after the kill, and what asking again made of it.
 The etcds run on when the process is killed, as units of systemd do.
 """
 
