@@ -80,4 +80,4 @@ def _passed_back(answer: PeerAnswer) -> Answer:
 def _failure(answer: PeerAnswer) -> AgentError | None:
     if answer.status < 400:
         return None
-    return AgentError(str(answer.envelope.get("reason", "")), code=str(answer.envelope.get("code", "")))
+    return AgentError(answer.reason, code=answer.code)

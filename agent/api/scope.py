@@ -61,8 +61,7 @@ async def _ask(call: Call, uid: str, patience: float) -> dict[str, Any]:
     envelope = {name: value for name, value in answer.envelope.items() if name != "success"}
     if answer.status < 400 and "data" in envelope:
         return envelope
-    reason = str(envelope.get("reason") or f"it answered {answer.status}")
-    return {**envelope, "reason": reason, "code": str(envelope.get("code") or "failed")}
+    return {**envelope, "reason": answer.reason, "code": answer.code or "failed"}
 
 
 def _shown(answer: Answer) -> dict[str, Any]:

@@ -13,10 +13,10 @@ from msgspec import Struct
 
 from agent.database.backups import Backups
 from agent.errors import AgentError, Conflict, Unavailable
-from agent.model import OBJECT_KINDS, Kind, Record, rfc3339
+from agent.model import Kind, Record, rfc3339
 from agent.ports import Clock, ClusterEngine, Credentials, LocalEngine, Peers, Store
 from agent.ports.journal import Journal
-from agent.records.shape import CLUSTER, SHAPE, everything, reshape
+from agent.records.shape import CLUSTER, SHAPE, alone, everything, reshape
 from agent.records.steps import Step, Steps
 
 log = structlog.get_logger()
@@ -65,19 +65,6 @@ def cannot_leave(self_uid: str, heads: Collection[Record]) -> Conflict:
         "hand and share nothing with this head's database; DELETE /head/<uid> takes one away. Nothing was changed",
         code="never-joined",
     )
-
-
-def alone(records: Sequence[Record], own: Record | None, cluster: dict[str, Any]) -> list[Record]:
-    """What a head keeps that goes on alone: its own record, the objects, and the new cluster's id.
-
-    Its generation grows, so that no late word of its having left counts here.
-    """
-    objects = [record for record in records if record.kind in OBJECT_KINDS]
-    kept = [Record(Kind.CLUSTER, CLUSTER, 0, cluster), *objects]
-    if own is not None:
-        body = {name: value for name, value in own.body.items() if name != "peer_url"}
-        kept.append(Record(own.kind, own.uid, 0, {**body, "generation": body.get("generation", 1) + 1}))
-    return kept
 
 
 class Membership:
@@ -211,7 +198,7 @@ class Membership:
                 answer = await self._peers.ask(uid, "GET", PROBE)
             except AgentError:
                 continue
-            return answer.status == 403 and answer.envelope.get("code") in ("left", "removed")
+            return answer.status == 403 and answer.code in ("left", "removed")
         return False
 
     async def _tell(self, heads: Sequence[str]) -> str:
@@ -226,12 +213,12 @@ class Membership:
             except AgentError as err:
                 missed.append(f"{uid}: {err.reason}")
                 continue
-            if answer.status < 400 or answer.envelope.get("code") in ("left", "removed"):
+            if answer.status < 400 or answer.code in ("left", "removed"):
                 told.append(uid)
                 if self._engine.kind != "sqlite":
                     return f"done: by {uid}, for all"
             else:
-                missed.append(f"{uid}: {answer.envelope.get('reason', answer.status)}")
+                missed.append(f"{uid}: {answer.reason}")
         if self._engine.kind != "sqlite":
             raise Unavailable(f"cannot leave: no other head could be told ({'; '.join(missed)})", code="unreachable")
         if missed:

@@ -102,8 +102,7 @@ class EveryHead:
         except AgentError as err:
             raise _unknown(uid, err.reason) from err
         if answer.status != 200:
-            reason = answer.envelope.get("reason")
-            raise _unknown(uid, f"it answered {answer.status}" + (f", {str(reason)[:200]}" if reason else ""))
+            raise _unknown(uid, answer.reason)
         return answer
 
 

@@ -119,7 +119,7 @@ class Gossip:
             return
         answer = await self._peers.ask(uid, "GET", PATH)
         if answer.status != 200:
-            raise Conflict(f"head {uid} does not tell its list: {answer.envelope.get('reason')}")
+            raise Conflict(f"head {uid} does not tell its list: {answer.reason}")
         try:
             told = msgspec.convert(answer.data, Listing)
         except msgspec.ValidationError as err:

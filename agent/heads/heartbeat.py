@@ -26,6 +26,8 @@ log = structlog.get_logger()
 SOON, LATER = 0.2, 2.0
 """Seconds before a broken link is tried again: doubled from the one to the other, and jittered. An attempt or a link
 that lasts longer than the greater has been pause enough."""
+_REASONS = 1
+"""Told of one time of trouble: the other head may say another with each refusal."""
 _ADVICE = (
     "look there with `systemctl status clusterware-head-agent`; "
     "a head that is gone for good is removed with `cw-headctl heads evict`"
@@ -146,13 +148,13 @@ class Heartbeat:
 
     async def _keep(self, uid: str) -> None:
         """Keep a link to one head: connect again whenever it breaks."""
-        outage, pause = Outage(self._clock.monotonic()), SOON
+        outage, pause = Outage(self._clock.monotonic(), _REASONS), SOON
         while True:
             began, heartbeat = self._clock.monotonic(), self._live.config.heartbeat
             failed, held = await self._hold(uid, outage)
             now = self._clock.monotonic()
             if held > heartbeat.interval:
-                outage = Outage(now)
+                outage = Outage(now, _REASONS)
             if now - began > LATER:
                 pause = SOON
             if failed.code != CHANGED and outage.worth_telling(failed.reason, now, heartbeat.timeout):

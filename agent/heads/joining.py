@@ -185,7 +185,9 @@ class Joining:
                 f"cannot join: the head there has this head's uid, {met.uid}; give one of them another",
                 code="uid-taken",
             )
-        if members.cluster != met.cluster and (others := sorted(set(members.heads) - {members.self_uid})):
+        left_behind = force and self._store.age is not None  # its cluster has no quorum: then it cannot leave either
+        others = sorted(set(members.heads) - {members.self_uid})
+        if members.cluster != met.cluster and others and not left_behind:
             raise Conflict(
                 f"cannot join: this head is in a cluster already, with {len(others)} other head(s) ({others[0]}, ...); "
                 "have it leave that one first, with cw-headctl leave",
@@ -246,8 +248,8 @@ class Joining:
             raise Unavailable("cannot join: the database that was taken over does not show this head", code="unproven")
         answer = await self._peers.ask(met.uid, "GET", PROBE)
         if answer.status != 200:
-            why = answer.envelope.get("reason", f"status {answer.status}")
-            raise Unavailable(f"cannot join: head {met.uid} does not take this head for one: {why}", code="unproven")
+            refusal = f"cannot join: head {met.uid} does not take this head for one: {answer.reason}"
+            raise Unavailable(refusal, code="unproven")
 
     async def _undo(self, before: _Before, met: PeerUrl, sponsor: Sponsor, steps: Steps) -> bool:
         """Put everything back as it was, and tell whether that worked; else it is mended at the next start."""

@@ -159,8 +159,7 @@ class Rotation:
                 f"DELETE /head/{uid}, then ask again"
             ) from err
         if answer.status != 200:
-            reason = answer.envelope.get("reason", f"status {answer.status}")
-            raise Unavailable(f"cannot exchange the CA: head {uid} answered: {reason}")
+            raise Unavailable(f"cannot exchange the CA: head {uid} answered: {answer.reason}")
         return msgspec.convert(answer.data, CaState)
 
 

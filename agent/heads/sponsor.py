@@ -84,10 +84,8 @@ def _data(answer: PeerAnswer) -> Any:
     """What a success brought; raises what a failure said, with its code."""
     if answer.status < 400:
         return answer.data
-    reason = str(answer.envelope.get("reason", f"HTTP status {answer.status}"))[:1000]
-    code = str(answer.envelope.get("code", "refused"))[:40]
     kind: type[AgentError] = _KINDS.get(answer.status, Failed)
-    raise kind(f"cannot join: the cluster refused: {reason}", code=code)
+    raise kind(f"cannot join: the cluster refused: {answer.reason}", code=answer.code or "refused")
 
 
 def _read(answer: PeerAnswer, shape: type[T], otherwise: str) -> T:

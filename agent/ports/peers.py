@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+LONGEST_REASON, LONGEST_CODE = 500, 40
+"""Characters that are taken of what another head says in a failure."""
+
 
 @dataclass(frozen=True, slots=True)
 class PeerAnswer:
@@ -21,6 +24,21 @@ class PeerAnswer:
     def data(self) -> Any:
         """The envelope's data."""
         return self.envelope.get("data")
+
+    @property
+    def reason(self) -> str:
+        """What it says it failed for, fit for a journal: the other head may say anything, at any length."""
+        return _printable(self.envelope.get("reason"), LONGEST_REASON) or f"it answered {self.status}"
+
+    @property
+    def code(self) -> str:
+        """The stable word of its failure, fit for a journal; empty when it gave none."""
+        return _printable(self.envelope.get("code"), LONGEST_CODE)
+
+
+def _printable(value: object, longest: int) -> str:
+    text = value[:longest] if isinstance(value, str) else ""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 class Peers(Protocol):

@@ -200,6 +200,9 @@ async def test_one_that_stays_away_is_told_once_with_what_to_do_and_so_is_its_re
         room.clock.move(6)
         links = room.peers.links
         await wait_for(lambda: room.peers.links > links + 2)
+        room.peers.away[PEER] = "something else now"
+        links = room.peers.links
+        await wait_for(lambda: room.peers.links > links + 2)
         del room.peers.away[PEER]
         await wait_for(lambda: room.beats(PEER))
     assert told(lines) == [("Heartbeats do not reach a head", PEER), ("Heartbeats reach a head again", PEER)]

@@ -24,3 +24,9 @@ def test_what_lasts_is_told_once_and_once_for_each_new_reason() -> None:
 def test_reasons_without_end_do_not_fill_the_journal() -> None:
     outage = Outage(100.0)
     assert sum(outage.worth_telling(f"reason {number}", 200.0, PATIENCE) for number in range(100)) == 5
+
+
+def test_somebody_elses_words_are_told_once() -> None:
+    outage = Outage(100.0, reasons=1)
+    assert sum(outage.worth_telling(f"reason {number}", 200.0, PATIENCE) for number in range(100)) == 1
+    assert outage.end()

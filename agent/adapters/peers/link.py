@@ -144,8 +144,8 @@ def _is_answered(sock: socket.socket) -> bool:
 async def _refusal(client: aiohttp.ClientSession, uid: str, url: str, status: int) -> Denied | Unavailable:
     """What that head has against us; a failed upgrade's body cannot be read, so it is asked once more."""
     answer = await exchange(client, f"head {uid}", url, "GET", PATH, None, timeout=2 * CONNECT, headers={})
-    reason = str(answer.envelope.get("reason", f"it answers {status}"))
-    code = str(answer.envelope.get("code", "unreachable"))
     if answer.status == 403:
-        return Denied(f"head {uid} refuses this head: {reason}", code=code, data=answer.data)
-    return Unavailable(f"head {uid} takes no heartbeats: {reason}", code="unreachable")
+        return Denied(
+            f"head {uid} refuses this head: {answer.reason}", code=answer.code or "unreachable", data=answer.data
+        )
+    return Unavailable(f"head {uid} takes no heartbeats: {answer.reason}", code="unreachable")
