@@ -74,6 +74,8 @@ class Upkeep:
 
     async def _dismiss(self, head: str) -> None:
         reason = await self._engine.objection(head)
+        if head in self._heads():
+            return  # it has come back while the members were asked
         if reason is None:
             try:
                 await self._engine.dismiss(head)

@@ -33,6 +33,11 @@ async def _joined(stack: contextlib.AsyncExitStack, first: HeadEngine, head: Eng
     return engine
 
 
+async def _reconciled_for_ever(engine: HeadEngine) -> None:
+    while True:
+        await engine.reconcile()
+
+
 def _put(number: int) -> Put:
     return Put(Kind.REPO, f"{number:032d}", {"name": f"r{number}"}, f"r{number}")
 
@@ -121,6 +126,29 @@ async def test_a_newcomer_has_no_vote_before_its_next_start_would_use_it(heads: 
         in_the_way.rmdir()
         await second.attach(await first.invite(two.uid, two.peer_url))
         assert [member.head for member in await first.members() if member.voter] == [one.uid, two.uid]
+
+
+async def test_a_head_whose_member_was_dismissed_while_it_came_back_comes_in_anew_and_a_removed_one_does_not(
+    heads: EngineHeads,
+) -> None:
+    one, two = heads.add(), heads.add()
+    async with contextlib.AsyncExitStack() as stack:
+        first = await stack.enter_async_context(one.agent())
+        await first.store.commit(*sample(1))
+        await first.found("etcd")
+        second = await _joined(stack, first, two)
+        await first.dismiss(two.uid)
+        with pytest.raises(Unavailable):
+            await _reconciled_for_ever(second)
+        assert [member.head for member in await first.members()] == [one.uid]
+
+        await first.store.commit(Put(Kind.HEAD, two.uid, {"ssh_public": "key"}))
+
+        async with asyncio.timeout(20):
+            while [member.head for member in await first.members() if member.voter] != [one.uid, two.uid]:
+                with contextlib.suppress(Unavailable):
+                    await second.reconcile()
+        await second.store.commit(_put(1))
 
 
 async def test_a_rescued_head_has_all_records_and_is_alone(heads: EngineHeads) -> None:

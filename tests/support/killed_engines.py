@@ -144,7 +144,7 @@ async def found(one: EngineHead, two: EngineHead, what: str) -> dict[str, Any]:
         if what in ("join", "leave"):
             await stack.enter_async_context(one.agent())
         engine = await stack.enter_async_context(head.agent())
-        if what != "rescue" or read(head.directory).rescuing:
+        if what != "rescue" or engine.store.age is None or read(head.directory).rescuing:
             await _settle(engine)
         records = await held(engine)
         members = [member.head[0] for member in await engine.members()] if engine.store.age is None else []

@@ -19,8 +19,10 @@ from agent.adapters.etcd.keeping import Keeper
 from agent.adapters.etcd.leftovers import clear_away
 from agent.adapters.etcd.members import VOTERS, has_quorum
 from agent.adapters.etcd.opening import Opened, Opener
+from agent.adapters.etcd.settings import AUTHORITIES, CERTIFICATE
 from agent.adapters.etcd.tls import Tls
-from agent.adapters.etcd.transfer import blocking, newer, write_archive
+from agent.adapters.etcd.transfer import blocking, newer, on_its_own, read_archive, write_archive
+from agent.adapters.sqlite import archive
 from agent.adapters.store import CurrentStore
 from agent.config import Config, ConfigError
 from agent.errors import AgentError, Conflict, Unavailable
@@ -162,6 +164,10 @@ class HeadEngine:
             await self._choose(msgspec.structs.replace(self._choice, rescuing=True))
             await self._rescue()
 
+    async def believed(self) -> str | None:
+        """The CAs (PEM) that this head's running etcd believes; None where it runs none."""
+        return await self._founder.unit().believed() if self._choice.directory else None
+
     # --- The loop ---
 
     async def reconcile(self) -> None:
@@ -171,13 +177,14 @@ class HeadEngine:
         async with self._turn:
             if self._choice.rescuing or (should_found(self._config, self._choice) and await self._is_alone()):
                 await self._begin_again()
-            await self._keeper.follow(self._choice, self._opened)
+            try:
+                await self._keeper.follow(self._choice, self._opened)
+            except Unavailable:
+                if not await self._is_dismissed():
+                    raise
+                await self._come_back()
             await self._remember()
             await self._stand_in()
-
-    async def believed(self) -> str | None:
-        """The CAs (PEM) that this head's running etcd believes; None where it runs none."""
-        return await self._founder.unit().believed() if self._choice.directory else None
 
     async def _found(self, kind: str, records: Sequence[Record] | None) -> None:
         source = self._state / "moving.db"
@@ -235,7 +242,9 @@ class HeadEngine:
             if not await blocking(rescued.exists):
                 salvaged = bool(self._choice.directory) and await self._founder.salvage(self._choice, own)
                 newest = await newer(own, copy) if salvaged else copy
-                await blocking(lambda: newest.rename(rescued))
+                found = await read_archive(newest)
+                rows = on_its_own(found, self._config.head.uid, self._founder.clock.now())
+                await blocking(lambda: archive.replace(rescued, rows, found.revision))
             await self._take(*await self._founder.begin(rescued))
             await self._drop("rescued", "rescued-own", "rescued-copy")
         log.warning("Database rescued: this head is its only member", cluster=self._choice.cluster)
@@ -292,6 +301,19 @@ class HeadEngine:
             except Conflict as err:
                 log.info("Database has no room for this head's member now", reason=err.reason)
 
+    async def _is_dismissed(self) -> bool:
+        """Whether this is a head without its member: the others took that out while it was coming in again."""
+        if not self._choice.directory or self.store.age is not None:
+            return False
+        uid = self._config.head.uid
+        listed = await self.store.get(Kind.HEAD, uid) is not None
+        return listed and all(member.head != uid for member in await self.members())
+
+    async def _come_back(self) -> None:
+        """Begin a new member in place of one that was dismissed."""
+        log.warning("Database member was dismissed while its head came back: beginning another")
+        await self._attach(await self.invite(self._config.head.uid, self._founder.member("").peer_url))
+
     async def _is_alone(self) -> bool:
         heads = await self.store.records(Kind.HEAD)
         return {head.uid for head in heads} <= {self._config.head.uid}
@@ -301,7 +323,7 @@ def _tls(config: Config) -> TlsProvider:
     """How to talk to etcd: as a head, or as the configuration says of the site's own."""
     state, etcd = config.state.directory, config.etcd
     if not etcd.endpoints:
-        return Tls(state / "etcd-ca.pem", state / "head.pem")
+        return Tls(state / AUTHORITIES, state / CERTIFICATE)
     if etcd.ca is None:
         return lambda: None
     return Tls(etcd.ca, etcd.certificate)
