@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import ip_address
 
 from agent.adapters.clock import SystemClock
+from agent.adapters.etcd.settings import url
 from agent.adapters.identity.credentials import HeadCredentials
 from agent.adapters.identity.files import Place
 from agent.adapters.journal import JournalFile
@@ -88,7 +88,4 @@ def engines(config: Config) -> tuple[str, ...]:
 
 def engine_url(addresses: tuple[str, ...], port: int) -> str | None:
     """Where the agent's own etcd would talk to its peers; None for a head that others cannot reach."""
-    if not addresses:
-        return None
-    host = f"[{addresses[0]}]" if ip_address(addresses[0]).version == 6 else addresses[0]
-    return f"https://{host}:{port}"
+    return url(addresses[0], port) if addresses else None

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from agent.model import UID_PATTERN, Head, Kind, Record, Tombstone
+from agent.model import UID_PATTERN, Head, Record, Tombstone
 
 Roster = Mapping[str, "Entry"]
 
@@ -89,7 +89,3 @@ def digest(heads: Iterable[Record], tombstones: Iterable[Record]) -> str:
     entries = of_records(heads, tombstones)
     text = _encode([(uid, entries[uid].gone, entries[uid].body) for uid in sorted(entries)])
     return hashlib.blake2b(text, digest_size=8).hexdigest()
-
-
-KINDS = frozenset({Kind.HEAD, Kind.TOMBSTONE})
-"""What the list consists of in the store."""

@@ -51,7 +51,7 @@ def test_it_listens_where_the_others_reach_it_and_nowhere_else() -> None:
 
 
 def test_an_ipv6_address_stands_in_brackets() -> None:
-    member = Member("a" * 32, "2001:db8::1", 1, 2, Path("/s"))
+    member = Member("a" * 32, "2001:db8::1", 1, 2, Path("/s"), "etcd-1")
 
     assert (member.client_url, member.peer_url) == ("https://[2001:db8::1]:1", "https://[2001:db8::1]:2")
 

@@ -17,7 +17,7 @@ from agent.adapters.etcd.generations import install
 from agent.adapters.etcd.keys import Layout
 from agent.adapters.etcd.leftovers import PREFIX
 from agent.adapters.etcd.opening import Opened, Opener
-from agent.adapters.etcd.settings import Member, render
+from agent.adapters.etcd.settings import AUTHORITIES, SETTINGS, Member, render
 from agent.adapters.etcd.transfer import blocking, read_archive, verify
 from agent.adapters.etcd.unit import EtcdUnit
 from agent.adapters.sqlite import file as sqlite_file
@@ -57,10 +57,10 @@ class Founder:
         state = self.config.state.directory
         return Member(self.config.head.uid, address, ports.client_port, ports.peer_port, state, directory)
 
-    def unit(self, directory: str = PREFIX) -> EtcdUnit:
-        """The unit that runs it."""
+    def unit(self) -> EtcdUnit:
+        """The unit that runs this head's member."""
         state = self.config.state.directory
-        return EtcdUnit(state / "etcd.yaml", state / "etcd-ca.pem", self.units, self.config.etcd.binary)
+        return EtcdUnit(state / SETTINGS, state / AUTHORITIES, self.units, self.config.etcd.binary)
 
     async def begin(self, source: Path) -> tuple[Choice, Opened]:
         """A new etcd that holds what the archive does: of this head's one member, or in the site's own."""

@@ -43,9 +43,3 @@ def objection(members: Sequence[EngineMember], head: str) -> str | None:
     if not has_quorum(members):
         return f"the database has no quorum: {alive} of its {len(voters)} members answer(s): {WAY_OUT}"
     return None
-
-
-def tolerance(voters: int) -> str:
-    """What an operator should know of a cluster with so many voters."""
-    bears = voters - quorum(voters)
-    return f"{voters} member(s) with a vote: bears the loss of {bears or 'none'}"

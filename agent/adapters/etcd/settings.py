@@ -7,6 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+SETTINGS = "etcd.yaml"
+"""The configuration's file in the agent's state directory; without it the unit does not start."""
+AUTHORITIES = "etcd-ca.pem"
+"""The file with the CAs that the agent and its etcd believe of each other."""
+CERTIFICATE = "head.pem"
+"""The head's certificate and key: shown as etcd's server, as its peer, and as the agent."""
 HEARTBEAT = 100
 ELECTION = 1000
 """Milliseconds. A dead leader costs about two seconds of writes; more would be kinder to links that lose packets."""
@@ -36,7 +42,7 @@ class Member:
     peer_port: int
     state: Path
     """The agent's state directory."""
-    directory: str = "etcd"
+    directory: str
     """The data directory's name in it."""
 
     @property
@@ -55,19 +61,14 @@ class Member:
         return self.state / self.directory
 
     @property
-    def settings(self) -> Path:
-        """Its configuration, without which the unit does not start."""
-        return self.state / "etcd.yaml"
-
-    @property
     def authorities(self) -> Path:
         """The CAs whose certificates it takes."""
-        return self.state / "etcd-ca.pem"
+        return self.state / AUTHORITIES
 
     @property
     def certificate(self) -> Path:
         """The head's certificate and key, which it shows as server, as peer and as client."""
-        return self.state / "head.pem"
+        return self.state / CERTIFICATE
 
 
 def render(member: Member, token: str, peers: Mapping[str, str] | None = None, *, alone: bool = False) -> str:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 from agent.adapters.durable import replace
+from agent.adapters.etcd.transfer import blocking
 from agent.errors import Denied, Failed, NotFound, TimedOut, Unavailable
 from agent.hostfiles import ENGINE_UNIT
 from agent.ports import UnitManager, Verb
-
-T = TypeVar("T")
 
 STOPPING = 30.0
 """Seconds that a stop may take; systemd kills it after 20."""
@@ -27,7 +23,7 @@ class EtcdUnit:
     """
 
     def __init__(self, settings: Path, authorities: Path, units: UnitManager, binary: Path) -> None:
-        """`settings`, `authorities`: its configuration and the CAs that it believes; see `Member`."""
+        """`settings`, `authorities`: its configuration and the CAs that it believes."""
         self._settings = settings
         self._authorities = authorities
         self._units = units
@@ -42,18 +38,18 @@ class EtcdUnit:
         await self.need_binary()
         if fresh or not await self.runs_from(settings, authorities):
             await self._job(Verb.STOP, STOPPING)
-            await _blocking(lambda: self._write(settings, authorities))
+            await blocking(lambda: self._write(settings, authorities))
         await self._job(Verb.START, timeout)
 
     async def stop(self) -> None:
         """Stop it, and take away the configuration, without which nothing starts it. Raises Unavailable."""
-        if await _blocking(self._settings.exists):
+        if await blocking(self._settings.exists):
             await self._job(Verb.STOP, STOPPING)
-            await _blocking(lambda: self._settings.unlink(missing_ok=True))
+            await blocking(lambda: self._settings.unlink(missing_ok=True))
 
     async def runs_from(self, settings: str, authorities: str) -> bool:
         """Whether that is what it was started with."""
-        return await _blocking(lambda: (_text(self._settings), _text(self._authorities))) == (
+        return await blocking(lambda: (_text(self._settings), _text(self._authorities))) == (
             settings,
             authorities,
         )
@@ -61,11 +57,11 @@ class EtcdUnit:
     async def believe(self, authorities: str) -> None:
         """Stop it, if it runs, and keep these CAs for this head's own connections to other heads' members."""
         await self.stop()
-        await _blocking(lambda: replace(self._authorities, authorities.encode()))
+        await blocking(lambda: replace(self._authorities, authorities.encode()))
 
     async def believed(self) -> str | None:
         """The CAs (PEM) that the running etcd believes; None where there is none."""
-        return await _blocking(lambda: _text(self._authorities) if self._settings.exists() else None)
+        return await blocking(lambda: _text(self._authorities) if self._settings.exists() else None)
 
     def _write(self, settings: str, authorities: str) -> None:
         replace(self._authorities, authorities.encode())
@@ -73,7 +69,7 @@ class EtcdUnit:
 
     async def need_binary(self) -> None:
         """Raises Unavailable, with what to do, where there is no etcd to run."""
-        if not await _blocking(lambda: os.access(self._binary, os.X_OK)):
+        if not await blocking(lambda: os.access(self._binary, os.X_OK)):
             raise Unavailable(
                 f"cannot start the database: {self._binary} is not there: install etcd-server 3.4 or newer"
                 " (and mask the distribution's own etcd.service)",
@@ -104,11 +100,3 @@ def _text(path: Path) -> str | None:
     with contextlib.suppress(FileNotFoundError):
         return path.read_text(encoding="utf-8")
     return None
-
-
-async def _blocking(do: Callable[[], T]) -> T:
-    """Off the event loop; raises Unavailable for what the system refuses."""
-    try:
-        return await asyncio.to_thread(do)
-    except OSError as err:
-        raise Unavailable(f"cannot prepare the database: {err.strerror}") from err

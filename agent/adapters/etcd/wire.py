@@ -67,10 +67,8 @@ class Event(Struct, frozen=True):
 class Watched(Answer, frozen=True):
     """A message of a watch. After `canceled` nothing more comes, and the connection stays open all the same."""
 
-    created: bool = False
     canceled: bool = False
     compact_revision: int = 0
-    cancel_reason: str = ""
     events: tuple[Event, ...] = ()
 
 
