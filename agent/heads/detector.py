@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import uuid4
@@ -11,6 +11,7 @@ from agent import __version__
 from agent.config import Live
 from agent.errors import Unavailable
 from agent.heads.beat import Beat
+from agent.heads.hearsay import hearers, is_news, look_up, note_reports, note_stops
 from agent.heads.liveness import Condition, Outlook, Standing, State, standing
 from agent.heads.members import Members
 from agent.heads.peer import NEVER, Peer
@@ -105,9 +106,10 @@ class Detector:
         if peer is None or not peer.is_new(beat):
             return
         if beat.boot != peer.boot:
-            self._note_reports(peer)  # what its former run told of others would be lost
+            note_reports(peer, self._peers)  # what its former run told of others would be lost
         peer.take(beat, now if now >= self._caught_up else self._dozed)
-        if beat.stopping or self._hears_of_stops(beat, peer) or (self._troubled and self._is_news(beat, peer)):
+        oldest = peer.direct - self._live.config.heartbeat.suspect
+        if beat.stopping or note_stops(beat, peer, self._peers, oldest) or is_news(beat, peer, self._troubled):
             self._judge(now)
 
     def tick(self) -> None:
@@ -192,29 +194,6 @@ class Detector:
         self._find_troubled()
         self._due = NEVER
 
-    def _note_reports(self, reporter: Peer) -> None:
-        """Take over when that peer last heard the others."""
-        if reporter.beat is not None:
-            for uid, age in reporter.beat.heard.items():
-                if (peer := self._peers.get(uid)) is not None:
-                    peer.hear(reporter.direct - age)
-
-    def _hears_of_stops(self, beat: Beat, reporter: Peer) -> bool:
-        """Believe a head that another one says that it stops; whether that was new."""
-        new, oldest = False, reporter.direct - self._live.config.heartbeat.suspect
-        for uid, (boot, age) in beat.stopped.items():
-            if (peer := self._peers.get(uid)) is not None:
-                new = peer.stop_elsewhere(boot, reporter.direct - age, hears=peer.direct > oldest) or new
-        return new
-
-    def _is_news(self, beat: Beat, reporter: Peer) -> bool:
-        """Whether the beat tells of a peer that is not up that somebody heard it since."""
-        told, moment = beat.heard, reporter.direct
-        return any(
-            peer is reporter or ((age := told.get(peer.uid)) is not None and moment - age > peer.turned)
-            for peer in self._troubled
-        )
-
     def _all_well(self, now: float) -> bool:
         """Whether this head itself has heard all peers of late, so that there is nothing to judge."""
         if self._troubled:
@@ -223,20 +202,10 @@ class Detector:
         self._due = max(oldest, self._excused) + self._live.config.heartbeat.suspect
         return self._due > now
 
-    def _look_up(self, peer: Peer, oldest: float) -> None:
-        """Find out when it was last heard: by anybody, if this head has not heard it itself since `oldest`."""
-        peer.hear(peer.direct)
-        if peer.heard < oldest or peer.state is not State.UP:
-            for reporter in self._peers.values():
-                if reporter.beat is not None and (age := reporter.beat.heard.get(peer.uid)) is not None:
-                    peer.hear(reporter.direct - age)
-                    if peer.uid not in reporter.beat.stopped:
-                        peer.hear_anew(reporter.direct - age - self._live.config.heartbeat.suspect)
-
     def _judge(self, now: float) -> None:
         patience, peers = self._patience, self._peers.values()
         for peer in peers:
-            self._look_up(peer, now - patience.suspect)
+            look_up(peer, self._peers, now - patience.suspect, patience.suspect)
             if peer.state is not State.UP:
                 peer.count(patience)
         evidence = [peer.evidence(now, patience) for peer in peers]
@@ -294,22 +263,14 @@ class Detector:
         self._troubled = [peer for peer in self._peers.values() if peer.state is not State.UP]
 
     def _condition(self, uid: str, moment: float, now: datetime) -> Condition:
-        hearers = dict(self._hearers(uid, moment))
+        heard_by = dict(hearers(uid, self._peers, self.self_uid, moment))
         if uid == self.self_uid:
-            return Condition(State.UP, rfc3339(now), rfc3339(self._started), hearers)
+            return Condition(State.UP, rfc3339(now), rfc3339(self._started), heard_by)
         peer = self._peers[uid]
         last_seen = peer.last_seen
         if peer.heard > peer.turned or (peer.state is State.UP and peer.heard != NEVER):
             last_seen = rfc3339(now - timedelta(seconds=moment - peer.heard))
-        return Condition(peer.state, last_seen, peer.since, hearers)
-
-    def _hearers(self, uid: str, moment: float) -> Iterator[tuple[str, float]]:
-        """Who heard it, and how many seconds ago."""
-        for other in self._peers.values():
-            if other.uid == uid and other.direct != NEVER:
-                yield self.self_uid, round(moment - other.direct, 3)
-            elif other.beat is not None and (age := other.beat.heard.get(uid)) is not None:
-                yield other.uid, round(moment - other.direct + age, 3)
+        return Condition(peer.state, last_seen, peer.since, heard_by)
 
     @property
     def _patience(self) -> Patience:
