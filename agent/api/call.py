@@ -202,6 +202,8 @@ class Route:
     """The permission that a token must carry; with Access.TOKEN only."""
     body: type[Any] | None = None
     """The shape of the JSON body, where the route takes one; for its description in /openapi.json."""
+    tls_only: bool = False
+    """What it answers is a secret of the caller's: it passes through no Unix socket and no other head's agent."""
     switches: tuple[str, ...] = ()
     """The query switches that the route knows, such as `dry_run`."""
     query: tuple[Parameter[Any], ...] = ()

@@ -14,7 +14,7 @@ from agent.ports import PeerAnswer
 OPERATOR = "X-Operator"
 """Who asked, told to the other head for its journal: information, nothing is decided by it."""
 _PASSED_ON = ("Authorization", "If-Match")
-_PASSED_BACK = ("ETag", "Location", "Allow", "WWW-Authenticate", "X-Stale")
+_PASSED_BACK = ("ETag", "Location", "Allow", "Cache-Control", "WWW-Authenticate", "X-Stale")
 _SPARE = 30.0
 """Seconds beyond what a systemd job may take there."""
 _SANE = re.compile(r"[\w =@.:-]{1,80}")
@@ -39,6 +39,8 @@ def check(route: Route, call: Call, uid: str) -> None:
             f"this route is answered on the Unix socket of head {uid} only: log in there and use cw-headctl",
             code="local-only",
         )
+    if route.tls_only:
+        raise Denied(f"what this route answers goes over TLS to whom it is for: ask head {uid} itself", code="tls-only")
     if "Upgrade" in call.request.headers:
         raise Invalid("a WebSocket cannot be forwarded to another head: connect to that head", code="another-head")
     if route.access is Access.TOKEN and "Authorization" not in call.request.headers:

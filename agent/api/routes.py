@@ -73,6 +73,7 @@ ROUTES: tuple[Route, ...] = (
         "Let a head in: its certificate, the CA with its key, the heads, and what its database needs",
         "HeadsWrite",
         body=JoinRequest,
+        tls_only=True,
     ),
     Route("POST", "/heads/farewell", join.farewell, Access.OTHER_HEAD, "Hear from the head that calls that it leaves"),
     Route(

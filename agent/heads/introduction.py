@@ -26,6 +26,8 @@ MOST_HEADS = 15
 """Every pair of heads keeps two connections and every head judges every other: more than this was never measured."""
 
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----")
+_NAMED = 3
+"""CAs that a refusal names, of as many as something that pretends to be a head has shown."""
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -125,8 +127,9 @@ def proven_ca(ca_pem: str, wanted: str) -> str:
         if digest == wanted:
             return block.group(0) + "\n"
         found.append(digest)
+    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
     raise Conflict(
-        f"the CA that was shown has the SHA-256 {', '.join(found) or '(none could be read)'}, not {wanted}: "
+        f"the CA that was shown has the SHA-256 {', '.join(found[:_NAMED]) or '(none could be read)'}{more}, not {wanted}: "
         "either the hash is another cluster's, or something pretends to be that head. The token was not sent",
         code="wrong-ca",
     )

@@ -62,6 +62,13 @@ async def test_a_route_for_the_people_of_that_head_is_refused_here_already(heads
     assert second.uid in envelope["reason"]
 
 
+async def test_the_cluster_s_ca_key_passes_through_no_other_head(heads: list[Wired]) -> None:
+    first, second = heads
+    with_token = {"X-Head": second.uid, "Authorization": "Bearer any"}
+    status, envelope = await first.over_socket("POST", "/heads/join", headers=with_token)
+    assert (status, envelope["code"]) == (403, "tls-only")
+
+
 async def test_a_heartbeat_cannot_be_forwarded(heads: list[Wired]) -> None:
     first, second = heads
     upgrade = {"X-Head": second.uid, "Upgrade": "websocket", "Connection": "upgrade"}
@@ -96,7 +103,11 @@ async def test_a_head_that_is_none_or_does_not_answer_says_so(heads: list[Wired]
 
 async def test_the_answer_comes_back_as_it_was_given(heads: list[Wired], tmp_path: Path) -> None:
     first, second = heads
-    answer = http_answer(b'{"success":false,"reason":"no","code":"odd","kept":[1]}', "409 Conflict", 'ETag: "7"')
+    answer = http_answer(
+        b'{"success":false,"reason":"no","code":"odd","kept":[1]}',
+        "409 Conflict",
+        'ETag: "7"\r\nCache-Control: no-store',
+    )
     ca = authority()
     async with stranger(certificate(ca, second.uid), tmp_path, answer) as there:
         await first.know(second, url=there.url, ca_pem=ca.pem, key_sha256=None, edition=99)
@@ -109,6 +120,7 @@ async def test_the_answer_comes_back_as_it_was_given(heads: list[Wired], tmp_pat
                 assert response.status == 409
                 assert await response.json() == {"success": False, "reason": "no", "code": "odd", "kept": [1]}
                 assert response.headers["ETag"] == '"7"'
+                assert response.headers["Cache-Control"] == "no-store"
                 assert response.headers["X-Request-Id"] == "mine"
         assert b'If-Match: "6"\r\n' in there.received
         assert b"X-Request-Id: mine\r\n" in there.received

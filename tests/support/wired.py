@@ -50,7 +50,15 @@ from tests.support.waiting import wait_for
 
 INTERVAL, SUSPECT, TIMEOUT = 0.1, 0.4, 0.8
 """Seconds: a tenth of what heads have, and some spare for a machine that others use too."""
-_SERVED = {"/head/heartbeat", "/head/roster", "/head/peerurl", "/heads", "/head/{uid}", "/database/backups"}
+_SERVED = {
+    "/head/heartbeat",
+    "/head/roster",
+    "/head/peerurl",
+    "/heads",
+    "/heads/join",
+    "/head/{uid}",
+    "/database/backups",
+}
 
 
 def uid(number: int) -> str:
