@@ -125,8 +125,8 @@ class HeadRegistry:
         Raises Unavailable while it cannot be told whether it has.
         """
         own = self.members.heads.get(self.self_uid)
-        if own is None or own.generation > generation or self._gone_at >= generation:
-            return
+        if own is None or not own.generation <= generation <= own.generation + 1 or self._gone_at >= generation:
+            return  # of a generation that it cannot have had a head must not be kept from ever joining again
         self._gone_at = generation
         self._say_gone(departure)
         with contextlib.suppress(Unavailable):  # a shared database that this head cannot write to any more

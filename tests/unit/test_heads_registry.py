@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from agent.errors import Unavailable
 from agent.heads.registry import HeadRegistry
-from agent.model import Departure, Head, Kind, Tombstone
+from agent.model import MOST, Departure, Head, Kind, Tombstone
 from agent.ports import Change, Delete, Put
 from tests.support.clock import StillClock
 from tests.support.logs import log_lines
@@ -105,6 +105,22 @@ async def test_a_head_that_is_out_of_its_cluster_says_so_and_how_it_comes_back(
     await store.commit(Put(Kind.HEAD, ME, {"ssh_public": SOME_KEY, "generation": 2}))
     await registry.load()
     assert registry.problem is None
+
+
+@pytest.mark.parametrize(("told", "belongs"), [(0, True), (1, False), (2, False), (3, True), (MOST, True)])
+async def test_a_departure_of_a_generation_that_it_never_had_is_ignored(
+    registry: HeadRegistry, store: MemoryStore, told: int, *, belongs: bool
+) -> None:
+    await registry.ensure_self(OWN)
+    await registry.learn_departure(Departure.REMOVED, told)
+    assert registry.belongs is belongs
+    grave = await store.get(Kind.TOMBSTONE, ME)
+    assert (grave is None) is belongs
+    await registry.learn_departure(Departure.REMOVED, 1)
+    assert not registry.belongs
+    await store.commit(Put(Kind.HEAD, ME, {"ssh_public": SOME_KEY, "generation": 3}))
+    await registry.load()
+    assert registry.belongs
 
 
 class ElsewhereToo(MemoryStore):
