@@ -127,9 +127,10 @@ def proven_ca(ca_pem: str, wanted: str) -> str:
         if digest == wanted:
             return block.group(0) + "\n"
         found.append(digest)
+    shown = ", ".join(found[:_NAMED]) or "(none could be read)"
     more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
     raise Conflict(
-        f"the CA that was shown has the SHA-256 {', '.join(found[:_NAMED]) or '(none could be read)'}{more}, not {wanted}: "
+        f"the CA that was shown has the SHA-256 {shown}{more}, not {wanted}: "
         "either the hash is another cluster's, or something pretends to be that head. The token was not sent",
         code="wrong-ca",
     )
