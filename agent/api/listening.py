@@ -15,7 +15,8 @@ from pathlib import Path
 import structlog
 import systemd.daemon
 
-from agent.api.server import Api, HttpServer
+from agent.api.connections import HttpServer
+from agent.api.server import Api
 from agent.config import Config
 from agent.errors import Unavailable
 
@@ -108,7 +109,7 @@ async def serving(
     then wait for what is in flight. `tls` may be None when every socket is a Unix socket.
     """
     loop = asyncio.get_running_loop()
-    http = HttpServer(api)
+    http = HttpServer(api.answer, api.answer_broken)
     servers = []
     for sock in listeners:
         sock.settimeout(0)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import secrets
-import socket
 from collections.abc import Sequence
 from functools import partial
 from itertools import count
@@ -14,17 +12,16 @@ from typing import Any
 
 import structlog
 from aiohttp import web
-from typing_extensions import override
 
 from agent import errors
 from agent.api.access import Gate
 from agent.api.call import Answer, Call, Caller, Route
+from agent.api.connections import Connection
 from agent.api.envelope import bug, failure, success
 from agent.api.forward import OPERATOR, forward, operator
 from agent.api.links import HEARTBEAT
 from agent.api.rooms import Rooms
 from agent.api.router import Router
-from agent.api.strangers import Strangers
 from agent.log import REQUEST_ID
 
 log = structlog.get_logger()
@@ -35,8 +32,6 @@ _NOT_HTTP = (
     "the request is not HTTP that this agent understands; a line of a header may have 8190 bytes, and there may be 128"
 )
 SERVER = "clusterware-head-agent"
-KEEPALIVE = 75.0
-"""Seconds that a connection may be idle, or take to send a request's header, before it is closed; see `strangers`."""
 
 
 class Api:
@@ -72,7 +67,7 @@ class Api:
                 route, params = self._router.find(request.method, request.path)
                 admit = partial(self._gate.admit, route, request)
                 caller = admit()
-                if isinstance(request.protocol, _Connection):
+                if isinstance(request.protocol, Connection):
                     request.protocol.let_in()
                 if request.query_string:
                     _check_query(route, request)
@@ -205,68 +200,3 @@ async def _go_ahead(request: web.BaseRequest) -> None:
         raise errors.Invalid("this agent cannot meet that Expect header: leave it out", code="expectation")
     if request.version >= (1, 1):
         await request.writer.write(_CONTINUE)
-
-
-class _Connection(web.RequestHandler):
-    """aiohttp's connection, answering what it cannot parse in the envelope too."""
-
-    __slots__ = ("_api", "_strangers")
-
-    def __init__(self, api: Api, server: HttpServer, strangers: Strangers, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(
-            server,
-            loop=loop,
-            keepalive_timeout=KEEPALIVE,
-            access_log=None,  # type: ignore[arg-type]  # documented, and missing in its annotation
-            lingering_time=1.0,
-            auto_decompress=False,  # no bombs: a compressed body is malformed JSON
-        )
-        self._api = api
-        self._strangers = strangers
-
-    @property
-    def idle(self) -> bool:
-        """Whether it is being waited for a request on it."""
-        return self._waiter is not None and not self._waiter.done()
-
-    @override
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Count it until a request of its is let in; whoever may open the Unix socket is no stranger."""
-        super().connection_made(transport)
-        if transport.get_extra_info("socket").family != socket.AF_UNIX:
-            self._strangers.met(self)
-
-    @override
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """Count it no longer."""
-        self._strangers.forget(self)
-        super().connection_lost(exc)
-
-    def let_in(self) -> None:
-        """A request on it was let in: from now on it may be idle for as long as others."""
-        self._strangers.forget(self)
-
-    @override
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """The answer to what never became a request; the connection is closed with it."""
-        return self._api.answer_broken(request, status, exc)
-
-
-class HttpServer(web.Server):
-    """aiohttp's low-level server with our connections."""
-
-    def __init__(self, api: Api) -> None:
-        super().__init__(api.answer)
-        self._api = api
-        self._strangers = Strangers()
-
-    @override
-    def __call__(self) -> web.RequestHandler:
-        """A protocol for a new connection."""
-        return _Connection(self._api, self, self._strangers, self._loop)
