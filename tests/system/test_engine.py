@@ -71,6 +71,16 @@ def test_etcd_runs_as_the_agents_user_in_a_tight_sandbox(migrated: Head) -> None
     assert migrated.run("systemd-analyze", "verify", ETCD).stderr == ""
 
 
+def test_etcd_cannot_read_the_key_of_the_clusters_ca_nor_the_backups(migrated: Head) -> None:
+    pid = migrated.show(ETCD, "MainPID")
+    inside = ["nsenter", "-t", pid, "-m", "--", "setpriv", "--reuid=clusterware-agent", "--regid=clusterware-agent"]
+    inside += ["--clear-groups", "sh", "-c"]
+    assert migrated.run(*inside, f"cat {STATE}/head.pem {STATE}/etcd-ca.pem").stdout
+    for hidden in (f"test -s {STATE}/ca.pem", f"ls {STATE}/backups"):
+        assert migrated.run("sh", "-c", hidden, check=False).returncode == 0
+        assert migrated.run(*inside, hidden, check=False).returncode != 0
+
+
 def test_etcd_takes_nobody_without_a_heads_certificate(migrated: Head) -> None:
     url = f"https://{migrated.address}:52391/v3/kv/range"
     asked = ["curl", "-sk", "--max-time", "5", url, "-d", '{"key":"AA=="}']
