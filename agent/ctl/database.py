@@ -66,10 +66,10 @@ def recover(arguments: argparse.Namespace) -> Exit:
     if arguments.json:
         as_json(data)
         return Exit.OK
-    print(f"This head is the database's only member now, with {data['records']} records.")
+    print(f"This head goes on alone, in a new cluster, with {data['records']} records. Tokens have to be made anew.")
     print(f"The backup is {data['backup']['name']}.")
     for uid in data["others"]:
-        print(f"To do: cw-headctl heads evict {uid} --force; if it still runs, it has to join again, with --force")
+        print(f"Left behind: {uid}. If it is to come back: `cw-headctl token --join` here, and what it prints there.")
     return Exit.OK
 
 
@@ -78,8 +78,8 @@ def _confirm() -> None:
     if not sys.stdin.isatty():
         raise Failure("cannot recover the database: nobody is there to confirm it: add --yes", Exit.USAGE)
     print(
-        "This makes this head the only member of a new database, with the newest records that it has. What only the\n"
-        "other heads know is lost; those that still run must join again. Only when they are gone for good!"
+        "This head goes on alone, in a new cluster, with the newest records that it has. What only the other heads\n"
+        "know is lost; those that still run must join again. Only when they are gone for good!"
     )
     if input("Type `recover` to go on: ").strip() != "recover":
         raise Failure("nothing was changed")

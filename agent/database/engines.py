@@ -10,12 +10,9 @@ from msgspec import Struct
 from agent.database.backups import Backup, Backups
 from agent.errors import Conflict
 from agent.model import Kind
-from agent.ports import ClusterEngine, Delete, LocalEngine, Store
+from agent.ports import ClusterEngine, LocalEngine, Store
 
 log = structlog.get_logger()
-
-_BATCH = 100
-"""Records that are deleted in one commit."""
 
 
 class Migrated(Struct, frozen=True):
@@ -27,7 +24,7 @@ class Migrated(Struct, frozen=True):
 
 
 class Recovered(Struct, frozen=True):
-    """What a recovery did; `others` are the heads that still have records and are no members of the engine now."""
+    """What a recovery did; `others` are the heads that were left behind."""
 
     records: int
     others: list[str]
@@ -74,10 +71,10 @@ class Engines:
         return Migrated("etcd", count, backup)
 
     async def recover(self) -> Recovered:
-        """Go on with this head as the engine's only member, after its quorum is gone for good.
+        """Go on with this head alone, in a cluster of its own, after the engine's quorum is gone for good.
 
-        The other heads stay records, to be evicted by whoever knows that they are gone; what they agreed on of each
-        other, and the locks that they held, goes.
+        It is a new cluster: should the others get their quorum back after all, these are two, and none is mistaken
+        for the other.
         """
         with self._backups.doing("recover the database"):
             if self._cluster.kind != "etcd":
@@ -93,17 +90,15 @@ class Engines:
                     code="has-quorum",
                 )
             backup = await self._backups.write()
+            others = self._others()
             await self._local.rescue()
-            await self._forget(Kind.VERDICT)
-            await self._forget(Kind.LOCK)
             count = await self._count()
-        others = self._others()
         log.warning(
-            "Database recovered: this head is its only member",
+            "Database recovered: this head goes on alone, in a new cluster",
             records=count,
             backup=backup.name,
             others=others,
-            todo="remove the others now (`cw-headctl heads evict UID --force`); any that still runs has to join again",
+            todo="make new tokens; any of the other heads that is to come back joins again",
         )
         return Recovered(count, others, backup)
 
@@ -112,8 +107,3 @@ class Engines:
 
     async def _count(self) -> int:
         return sum([len(await self._store.records(kind)) for kind in Kind])
-
-    async def _forget(self, kind: Kind) -> None:
-        records = await self._store.records(kind)
-        for start in range(0, len(records), _BATCH):
-            await self._store.commit(*(Delete(kind, record.uid) for record in records[start : start + _BATCH]))

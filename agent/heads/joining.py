@@ -190,7 +190,8 @@ class Joining:
         if members.cluster != met.cluster and others and not left_behind:
             raise Conflict(
                 f"cannot join: this head is in a cluster already, with {len(others)} other head(s) ({others[0]}, ...); "
-                "have it leave that one first, with cw-headctl leave",
+                "have it leave that one first, with cw-headctl leave (or, once that has lost its quorum for good, "
+                "say --force)",
                 code="joined-elsewhere",
             )
         check_engine(met.store, self._means.engines())
@@ -275,11 +276,16 @@ class Joining:
     async def _put_back(self, before: _Before, met: PeerUrl) -> None:
         if self._engine.kind == before.engine == "sqlite":
             await reshape(self._store, [record for record in before.records if record.kind in SHAPE])
-        elif before.cluster != met.cluster:  # else its records are that cluster's, and it is out of it as before
+        elif before.cluster != met.cluster and await self._has_moved(before):
+            # In the same cluster its records are that cluster's, and it is out of it as before.
             if self._engine.kind != before.engine:
                 # First: members that count on one that stopped may be too few to take it out.
                 await self._engine.dismiss(self._registry.self_uid)
             await self._local.found(before.engine, before.records)
+
+    async def _has_moved(self, before: _Before) -> bool:
+        here = await self._store.get(Kind.CLUSTER, CLUSTER)
+        return here is None or here.body["id"] != before.cluster
 
     async def _follow_database(self, before: _Before) -> None:
         """Have the certificate of the cluster whose database this head has now, as each start has it."""

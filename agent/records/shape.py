@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from agent.errors import NotFound, Stale
-from agent.model import Kind, Record
+from agent.model import OBJECT_KINDS, Kind, Record
 from agent.ports import Change, Delete, Put, Store
 from agent.records.verbs import until_settled
 
@@ -13,6 +14,19 @@ SHAPE = (Kind.CLUSTER, Kind.HEAD, Kind.TOMBSTONE)
 """The kinds that make a cluster."""
 CLUSTER = "cluster"
 """The key of the one record of its kind, which holds the cluster's id."""
+
+
+def alone(records: Sequence[Record], own: Record | None, cluster: dict[str, Any]) -> list[Record]:
+    """What a head keeps that goes on alone: its own record, the objects, and the new cluster's id.
+
+    Its generation grows, so that no late word of its having left counts here.
+    """
+    objects = [record for record in records if record.kind in OBJECT_KINDS]
+    kept = [Record(Kind.CLUSTER, CLUSTER, 0, cluster), *objects]
+    if own is not None:
+        body = {name: value for name, value in own.body.items() if name != "peer_url"}
+        kept.append(Record(own.kind, own.uid, 0, {**body, "generation": body.get("generation", 1) + 1}))
+    return kept
 
 
 async def shape(store: Store) -> list[Record]:

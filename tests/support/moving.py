@@ -194,7 +194,7 @@ class MemoryEngine(ClusterEngine, LocalEngine):
         """Nothing is lost here."""
 
     async def _fill(self, records: Sequence[Record]) -> None:
-        self.store._rows = {}
+        self.store._rows, self.store.age = {}, None
         if records:
             await self.store.commit(*(_put(record) for record in records))
 

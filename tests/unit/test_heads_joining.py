@@ -391,3 +391,21 @@ async def test_a_head_whose_own_database_cannot_be_read_joins_by_force_alone(tmp
     assert second.done.count("found") == 0
     await second.join(force=True)
     assert await second.shape() == await first.shape()
+
+
+async def test_a_head_whose_cluster_has_lost_its_quorum_for_good_joins_another_by_force(tmp_path: Path) -> None:
+    first, second = await two(tmp_path)
+    third = MovingHead(3, tmp_path / "3")
+    await third.start()
+    third.meets(second)
+    second.meets(third)
+    await third.join()
+    third.meets(first)
+    first.meets(third)
+    first.engine.name = first.store.kind = "etcd"
+    third.engine.name, third.engine.shared, third.store.age = "etcd", first.store, 30.0
+
+    assert (await refusal(third)).code == "joined-elsewhere"
+
+    await third.join(force=True)
+    assert await third.shape() == await first.shape()

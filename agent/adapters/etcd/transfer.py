@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
+from uuid import uuid4
 
 from agent.adapters.sqlite import archive
 from agent.adapters.sqlite.archive import Archive, Row
 from agent.errors import Unavailable
-from agent.model import Kind, Record
+from agent.model import Kind, Record, rfc3339
 from agent.ports import Store, StoreEngine
 from agent.records import references_of
+from agent.records.shape import alone
 
 T = TypeVar("T")
 
@@ -33,6 +36,15 @@ async def write_archive(path: Path, engine: StoreEngine, records: Sequence[Recor
 async def read_archive(path: Path) -> Archive:
     """Read one. Raises Invalid, Unavailable."""
     return await blocking(lambda: archive.read(path))
+
+
+def on_its_own(source: Archive, uid: str, made: datetime) -> list[Row]:
+    """What a head keeps of a cluster's records that goes on alone, in a new cluster."""
+    records = [row.record for row in source.rows]
+    own = next((record for record in records if (record.kind, record.uid) == (Kind.HEAD, uid)), None)
+    former = next((record.body.get("id") for record in records if record.kind is Kind.CLUSTER), None)
+    kept = alone(records, own, {"id": uuid4().hex, "made": rfc3339(made), "recovered": former})
+    return [Row(record, tuple(references_of(record.body))) for record in kept]
 
 
 async def newer(one: Path, other: Path) -> Path:

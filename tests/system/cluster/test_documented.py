@@ -97,7 +97,6 @@ def test_every_command_of_the_page_does_what_it_says(heads: Heads, heads_of_its_
     wait_for(lambda: _code(one) == "no-quorum", "the quorum to be missed", TIMEOUT + 2 * SLACK)
     operator.types(one, "cw-headctl database recover --yes")
     assert one.api("GET", f"/image/{image}").data[image]["name"] == "kept"
-    operator.types(one, "cw-headctl heads evict UID --force", UID=two.uid)
     assert set(one.api("GET", "/heads").data) == {one.uid}
     heads.power_on(two)
     _join(operator, one, two, "--force")
