@@ -18,8 +18,9 @@ from agent.heads.introduction import MOST_HEADS, JoinRequest, Welcome, check_clo
 from agent.heads.record import HEADS, grown
 from agent.heads.registry import HeadRegistry
 from agent.heads.roster import listing
-from agent.model import Kind, Record, Tombstone, rfc3339
-from agent.ports import ABSENT, Change, Clock, ClusterEngine, Delete, Issued, Registrar, Store
+from agent.heads.tombstones import revival
+from agent.model import Kind, Record, rfc3339
+from agent.ports import ABSENT, Change, Clock, ClusterEngine, Issued, Registrar, Store
 from agent.records import put, until_settled
 from agent.records.spec import Body
 
@@ -63,7 +64,7 @@ class Admission:
         fields = self._fields(asked)
         async with self._turn:
             await self._registry.load()
-            self._is_member()
+            self._check_member()
             issued = await self._registrar().certify(asked.request, asked.uid, asked.names, fields.get("addresses", ()))
             fields |= {"ca_pem": issued.ca_pem, "key_sha256": issued.key_sha256, "version": asked.version[:100]}
             record = await until_settled(lambda: self._write(asked.uid, fields, issued))
@@ -97,7 +98,8 @@ class Admission:
             raise Invalid(f"url: {reason}", fields=[FieldError("url", reason)])
         return fields
 
-    def _is_member(self) -> None:
+    def _check_member(self) -> None:
+        """Raises Conflict on a head that is out of its cluster itself."""
         members = self._registry.members
         if members.self_uid not in members.heads:
             raise Conflict("this head is not in its cluster any more: ask another head to let you in", code="no-member")
@@ -116,10 +118,8 @@ class Admission:
             raise Conflict(
                 f"the cluster has {MOST_HEADS} heads, and more are not supported: remove one first", code="full"
             )
-        tombstone = await self._store.get(Kind.TOMBSTONE, uid)
-        generation = msgspec.convert(tombstone.body, Tombstone).generation + 1 if tombstone else 1
+        generation, gone = await revival(self._store, uid)
         body = {**fields, "joined": rfc3339(self._clock.now()), "generation": generation}
-        gone: list[Change] = [Delete(Kind.TOMBSTONE, uid, tombstone.revision)] if tombstone else []
         record = Record(Kind.HEAD, uid, await self._commit(put(HEADS, uid, body, ABSENT), *gone), body)
         audit.registered(record)
         return record

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from agent.config import Live
 from agent.errors import Conflict, NotFound, Stale
 from agent.heads import audit
@@ -13,8 +11,9 @@ from agent.heads.eviction import Eviction, Limits, check_quorum, check_standing,
 from agent.heads.liveness import Condition, Outlook, State, Watch
 from agent.heads.record import HEADS, warnings
 from agent.heads.registry import HeadRegistry
-from agent.model import Departure, Kind, Record, Tombstone, rfc3339
-from agent.ports import ABSENT, Change, Clock, ClusterEngine, Delete, Put, Store
+from agent.heads.tombstones import burial, revival
+from agent.model import Departure, Kind, Record, rfc3339
+from agent.ports import ABSENT, Clock, ClusterEngine, Store
 from agent.records import Records, put, until_settled
 from agent.records.spec import Body, plain
 
@@ -83,14 +82,12 @@ class HeadDirectory:
         uid, fields = HEADS.read_new(body)
 
         async def attempt() -> Record:
-            tombstone = await self._store.get(Kind.TOMBSTONE, str(uid))
-            generation = msgspec.convert(tombstone.body, Tombstone).generation + 1 if tombstone else 1
+            generation, gone = await revival(self._store, str(uid))
             head = {**fields, "joined": rfc3339(self._clock.now()), "generation": generation}
-            changes: list[Change] = [put(HEADS, str(uid), head, ABSENT)]
-            if tombstone:
-                changes.append(Delete(Kind.TOMBSTONE, tombstone.uid, tombstone.revision))
             try:
-                return Record(Kind.HEAD, str(uid), await self._store.commit(*changes), head)
+                return Record(
+                    Kind.HEAD, str(uid), await self._store.commit(put(HEADS, str(uid), head, ABSENT), *gone), head
+                )
             except NotFound as err:
                 raise Stale("the tombstone has gone in between") from err
 
@@ -130,10 +127,7 @@ class HeadDirectory:
 
         async def attempt() -> Record:
             record = await self._records.expected(uid, expect)
-            changes: list[Change] = [Delete(Kind.HEAD, uid, record.revision)]
-            changes.append(Put(Kind.TOMBSTONE, uid, plain(self._tombstone(record))))
-            if (verdict := await self._store.get(Kind.VERDICT, uid)) is not None:
-                changes.append(Delete(Kind.VERDICT, uid, verdict.revision))
+            changes = await burial(self._store, record, Departure.REMOVED, rfc3339(self._clock.now()))
             try:
                 await self._store.commit(*changes)
             except NotFound as err:
@@ -193,11 +187,6 @@ class HeadDirectory:
 
     def _uid(self, uid: str) -> str:
         return self.self_uid if uid == SELF else uid
-
-    def _tombstone(self, record: Record) -> Tombstone:
-        body = HEADS.view(record)
-        kept = {name: body[name] for name in ("generation", "ca_pem", "description", "addresses")}
-        return Tombstone(Departure.REMOVED, rfc3339(self._clock.now()), **kept)
 
 
 def _state(condition: Condition | None) -> Body:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import structlog
 
 from agent.errors import NotFound, Stale
-from agent.heads.record import HEADS
 from agent.heads.registry import HeadRegistry
-from agent.model import Departure, Kind, Tombstone, rfc3339
-from agent.ports import Change, Clock, Delete, Put, Store
+from agent.heads.tombstones import burial
+from agent.model import Departure, Kind, rfc3339
+from agent.ports import Clock, Store
 from agent.records import until_settled
-from agent.records.spec import plain
 
 log = structlog.get_logger()
 
@@ -30,15 +29,7 @@ class Parting:
             record = await self._store.get(Kind.HEAD, uid)
             if record is None:
                 return
-            body = HEADS.view(record)
-            kept = {name: body[name] for name in ("generation", "ca_pem", "description", "addresses")}
-            tombstone = Tombstone(Departure.LEFT, rfc3339(self._clock.now()), **kept)
-            changes: list[Change] = [
-                Delete(Kind.HEAD, uid, record.revision),
-                Put(Kind.TOMBSTONE, uid, plain(tombstone)),
-            ]
-            if (verdict := await self._store.get(Kind.VERDICT, uid)) is not None:
-                changes.append(Delete(Kind.VERDICT, uid, verdict.revision))
+            changes = await burial(self._store, record, Departure.LEFT, rfc3339(self._clock.now()))
             try:
                 await self._store.commit(*changes)
             except NotFound as err:

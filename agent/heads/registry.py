@@ -17,18 +17,17 @@ from agent.heads import audit
 from agent.heads.members import Members
 from agent.heads.record import HEADS, grown
 from agent.heads.roster import digest
+from agent.heads.tombstones import tombstone_of
 from agent.model import Departure, Head, Kind, Record, Tombstone, rfc3339
 from agent.ports import ABSENT, Clock, Delete, Put, Store
 from agent.records import put, until_settled
+from agent.records.shape import CLUSTER, SHAPE
 from agent.records.spec import Body, plain
 
 log = structlog.get_logger()
 
 T = TypeVar("T", Head, Tombstone)
 
-_CLUSTER = "cluster"
-"""The key of the one record that holds the cluster's id."""
-_SHAPING = frozenset({Kind.HEAD, Kind.TOMBSTONE, Kind.CLUSTER})
 _OPERATORS = ("description", "joined", "generation")
 """Fields of this head's own record that its start leaves as they are."""
 
@@ -135,12 +134,12 @@ class HeadRegistry:
 
     async def ensure_cluster(self) -> str:
         """The cluster's id, made where there is none: at the first head's first start. Raises Unavailable."""
-        record = await self._store.get(Kind.CLUSTER, _CLUSTER)
+        record = await self._store.get(Kind.CLUSTER, CLUSTER)
         if record is not None:
             return str(record.body["id"])
         made = {"id": uuid4().hex, "made": rfc3339(self._clock.now())}
         try:
-            await self._store.commit(Put(Kind.CLUSTER, _CLUSTER, made, expect=ABSENT))
+            await self._store.commit(Put(Kind.CLUSTER, CLUSTER, made, expect=ABSENT))
         except Conflict:
             return await self.ensure_cluster()
         log.info("Cluster begun", cluster=made["id"])
@@ -156,7 +155,7 @@ class HeadRegistry:
         await self.reconcile()
 
     def _on_change(self, kinds: frozenset[Kind]) -> None:
-        if kinds & _SHAPING:
+        if not kinds.isdisjoint(SHAPE):
             self.changed.set()
 
     def _take(self, cluster: str, heads: list[Record], tombstones: list[Record]) -> None:
@@ -183,14 +182,12 @@ class HeadRegistry:
         record = await self._store.get(Kind.HEAD, self.self_uid)
         if record is None:
             return
-        head = msgspec.convert(record.body, Head)
-        if head.generation > generation:  # it has joined again, or gone on alone, while this was on its way
+        tombstone = tombstone_of(record, departure, rfc3339(self._clock.now()))
+        if tombstone.generation > generation:  # it has joined again, or gone on alone, while this was on its way
             return
-        tombstone = Tombstone(
-            departure, rfc3339(self._clock.now()), generation, head.ca_pem, head.description, head.addresses
-        )
+        buried = plain(msgspec.structs.replace(tombstone, generation=generation))
         await self._store.commit(
-            Delete(Kind.HEAD, record.uid, record.revision), Put(Kind.TOMBSTONE, record.uid, plain(tombstone))
+            Delete(Kind.HEAD, record.uid, record.revision), Put(Kind.TOMBSTONE, record.uid, buried)
         )
 
     async def _write_engine(self) -> None:
