@@ -10,7 +10,7 @@ from agent.adapters.clock import SystemClock
 from agent.adapters.etcd.settings import url
 from agent.adapters.identity.credentials import HeadCredentials
 from agent.adapters.identity.files import Place
-from agent.adapters.journal import JournalFile
+from agent.adapters.note import NoteFile
 from agent.adapters.peers.introductions import HttpIntroductions
 from agent.app.certificate import Certificate
 from agent.config import Config, Live
@@ -72,7 +72,7 @@ def moving(
             local,
             credentials,
             backups,
-            JournalFile(state / "leaving.json"),
+            NoteFile(state / "leaving.json"),
             clock,
             registry.load,
         ),

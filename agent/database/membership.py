@@ -15,7 +15,7 @@ from agent.database.backups import Backups
 from agent.errors import AgentError, Conflict, Unavailable
 from agent.model import Kind, Record, rfc3339
 from agent.ports import Clock, ClusterEngine, Credentials, LocalEngine, Peers, Store
-from agent.ports.journal import Journal
+from agent.ports.note import Note
 from agent.records.shape import CLUSTER, SHAPE, alone, everything, reshape
 from agent.records.steps import Step, Steps
 
@@ -79,7 +79,7 @@ class Membership:
         local: LocalEngine,
         credentials: Callable[[], Credentials],
         backups: Backups,
-        journal: Journal,
+        note: Note,
         clock: Clock,
         reload: Callable[[], Awaitable[object]],
     ) -> None:
@@ -91,7 +91,7 @@ class Membership:
         self._local = local
         self._credentials = credentials
         self._backups = backups
-        self._journal = journal
+        self._note = note
         self._clock = clock
         self._reload = reload
         self._turn = asyncio.Lock()
@@ -134,7 +134,7 @@ class Membership:
             log.error("Leave that was cut off cannot be ended", reason=err.reason, todo=todo)
 
     async def _begun(self) -> _Leaving | None:
-        note = await self._journal.read()
+        note = await self._note.read()
         try:
             return None if note is None else msgspec.convert(note, _Leaving)
         except msgspec.ValidationError as err:
@@ -155,7 +155,7 @@ class Membership:
             with steps.doing("drop the former trust"):
                 await self._credentials().settle(note.cluster)
                 await self._reload()
-            await self._journal.clear()
+            await self._note.clear()
         except AgentError as err:
             err.data = {"steps": steps.all}
             raise
@@ -167,10 +167,10 @@ class Membership:
         with steps.doing("back up the database"):
             await self._backups.write()
         records = await everything(self._store)
-        await self._journal.write(msgspec.to_builtins(note))
+        await self._note.write(msgspec.to_builtins(note))
         with steps.doing("tell the other heads") as step:
             step.result = "done before" if note.told else await self._tell(note.remaining)
-            await self._journal.write(msgspec.to_builtins(msgspec.structs.replace(note, told=True)))
+            await self._note.write(msgspec.to_builtins(msgspec.structs.replace(note, told=True)))
         with steps.doing("leave the engine") as step:
             if self._engine.kind == "sqlite":
                 step.result = "nothing to do: each head has a database of its own"

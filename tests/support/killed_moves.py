@@ -28,7 +28,7 @@ from agent.adapters.identity.credentials import HeadCredentials
 from agent.adapters.identity.files import IdentityFiles, Place
 from agent.adapters.identity.handover import Handover
 from agent.adapters.identity.keeper import IdentityKeeper
-from agent.adapters.journal import JournalFile
+from agent.adapters.note import NoteFile
 from agent.adapters.sqlite.store import SqliteStore
 from agent.heads.identity import Identity
 from agent.loops import Loops
@@ -61,7 +61,7 @@ async def opened(place: Path, number: int) -> AsyncIterator[MovingHead]:
     state, clock = place / str(number), SystemClock()
     state.mkdir(exist_ok=True)
     async with SteppingStore.open(state / "agent.db") as store:
-        head = MovingHead(number, state / "backups", store, clock, journal=JournalFile(state / "leaving.json"))
+        head = MovingHead(number, state / "backups", store, clock, note=NoteFile(state / "leaving.json"))
         here = Place((f"head{number}",), (f"192.0.2.{number}",), (), f"https://192.0.2.{number}:52390")
         files = IdentityFiles(state, head.uid, lambda: here)
         await head.registry.load()

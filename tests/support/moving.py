@@ -42,7 +42,7 @@ from agent.ports import (
     Put,
     Registrar,
 )
-from agent.ports.journal import Journal
+from agent.ports.note import Note
 from agent.records.shape import everything
 from tests.support.clock import StillClock
 from tests.support.memory_store import MemoryStore
@@ -199,29 +199,29 @@ class MemoryEngine(ClusterEngine, LocalEngine):
             await self.store.commit(*(_put(record) for record in records))
 
 
-class MemoryJournal(Journal):
-    """The note in memory."""
+class MemoryNote(Note):
+    """A note in memory."""
 
     def __init__(self, hook: Hook) -> None:
-        self.note: dict[str, Any] | None = None
+        self.content: dict[str, Any] | None = None
         self._hook = hook
 
     @override
     async def read(self) -> dict[str, Any] | None:
-        """The note."""
-        return self.note
+        """What is noted."""
+        return self.content
 
     @override
-    async def write(self, note: Any) -> None:
+    async def write(self, content: Any) -> None:
         """Keep it."""
         self._hook("note")
-        self.note = dict(note)
+        self.content = dict(content)
 
     @override
     async def clear(self) -> None:
         """Forget it."""
         self._hook("clear")
-        self.note = None
+        self.content = None
 
 
 class Door(Introductions):
@@ -283,7 +283,7 @@ class MovingHead:
     directory_of_backups: Path
     store: Any = field(default_factory=MemoryStore)
     clock: Clock = field(default_factory=StillClock)
-    journal: Any = None
+    note: Any = None
     engines: tuple[str, ...] = ("sqlite", "etcd")
     failing: dict[str, AgentError] = field(default_factory=dict)
     """What to fail, by the word that hooks are told (`settle`, or the second one alone: `settle 2`), and how."""
@@ -304,7 +304,7 @@ class MovingHead:
         self.parting = Parting(self.store, self.registry, self.clock)
         self.door = Door(self.hook)
         self.peers = MemoryPeers()
-        self.journal = self.journal or MemoryJournal(self.hook)
+        self.note = self.note or MemoryNote(self.hook)
         self.backups = Backups(self.store, self.directory_of_backups, live, self.clock, self.registry.load)
         means = Means(lambda: self.engines, lambda: "https://192.0.2.1:52392", self.backups.write, self.backups.doing)
         self.joining = Joining(
@@ -326,7 +326,7 @@ class MovingHead:
             self.engine,
             lambda: self.credentials,
             self.backups,
-            self.journal,
+            self.note,
             self.clock,
             self.registry.load,
         )

@@ -54,7 +54,7 @@ async def refused(head: MovingHead) -> AgentError:
     before = head.store.revision
     with pytest.raises(AgentError) as refusal:
         await head.membership.leave()
-    assert (head.store.revision, head.journal.note) == (before, None)
+    assert (head.store.revision, head.note.content) == (before, None)
     return refusal.value
 
 
@@ -176,7 +176,7 @@ async def test_what_failed_in_the_middle_is_ended_by_asking_again(tmp_path: Path
 
     assert await second.shape() == (left.cluster, [second.uid], second.credentials.ca)
     assert second.credentials.ca.endswith(left.cluster)
-    assert second.journal.note is None
+    assert second.note.content is None
     assert second.uid in first.registry.members.tombstones
 
 
@@ -188,13 +188,13 @@ async def test_the_next_start_ends_it_by_itself_and_never_fails(tmp_path: Path) 
     with pytest.raises(Unavailable):
         await second.membership.leave()
     await second.membership.resume()
-    assert second.journal.note is not None
+    assert second.note.content is not None
     second.failing.clear()
 
     await second.membership.resume()
 
     assert (await second.shape())[1] == [second.uid]
-    assert second.journal.note is None
+    assert second.note.content is None
 
 
 async def test_a_head_that_was_removed_can_leave_too(tmp_path: Path) -> None:

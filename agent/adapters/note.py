@@ -1,4 +1,4 @@
-"""`Journal` as a JSON file in the state directory."""
+"""`Note` as a JSON file in the state directory."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing_extensions import override
 
 from agent.adapters.durable import replace, sync
 from agent.errors import Unavailable
-from agent.ports.journal import Journal
+from agent.ports.note import Note
 
 
-class JournalFile(Journal):
+class NoteFile(Note):
     """One file, replaced whole."""
 
     def __init__(self, path: Path) -> None:
@@ -23,13 +23,13 @@ class JournalFile(Journal):
 
     @override
     async def read(self) -> dict[str, Any] | None:
-        """The note, or None."""
+        """What is noted, or None."""
         return await asyncio.to_thread(self._read)
 
     @override
-    async def write(self, note: Mapping[str, Any]) -> None:
-        """Keep this note."""
-        await asyncio.to_thread(replace, self._path, msgspec.json.encode(note))
+    async def write(self, content: Mapping[str, Any]) -> None:
+        """Note this."""
+        await asyncio.to_thread(replace, self._path, msgspec.json.encode(content))
 
     @override
     async def clear(self) -> None:

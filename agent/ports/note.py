@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 
-class Journal(Protocol):
+class Note(Protocol):
     """One note that outlives the process. Every method raises Unavailable when the disk fails."""
 
     async def read(self) -> dict[str, Any] | None:
-        """The note, or None."""
+        """What is noted, or None."""
         ...
 
-    async def write(self, note: Mapping[str, Any]) -> None:
-        """Keep this note in place of any other; it is durable when this returns."""
+    async def write(self, content: Mapping[str, Any]) -> None:
+        """Note this in place of anything else; it is durable when this returns."""
         ...
 
     async def clear(self) -> None:
-        """Have no note any more."""
+        """Have nothing noted any more."""
         ...
