@@ -9,7 +9,7 @@ from agent.api.call import Access, Answer, Call, Route, parse_object, read_body
 from agent.api.envelope import encode
 from agent.api.router import PREFIX
 from agent.errors import AgentError, Denied, Invalid, Unauthenticated
-from agent.ports import PeerAnswer
+from agent.ports import LARGE, PeerAnswer
 
 OPERATOR = "X-Operator"
 """Who asked, told to the other head for its journal: information, nothing is decided by it."""
@@ -64,6 +64,7 @@ async def forward(route: Route, call: Call, uid: str) -> Forwarded:
         parse_object(raw) if raw.strip() else None,
         timeout=rooms.live.config.services.timeout + _SPARE,
         headers=headers,
+        largest=LARGE,
     )
     return Forwarded(_passed_back(answer), _failure(answer))
 

@@ -12,6 +12,7 @@ from agent.api.query import Choice
 from agent.api.router import PREFIX
 from agent.errors import AgentError
 from agent.heads.liveness import State
+from agent.ports import LARGE
 
 SCOPE = Choice("scope", ("head", "cluster"))
 
@@ -55,7 +56,9 @@ async def _ask(call: Call, uid: str, patience: float) -> dict[str, Any]:
     path = call.request.path.removeprefix(PREFIX) + (f"?{query}" if query else "")
     headers = {"X-Request-Id": call.request_id}
     try:
-        answer = await call.rooms.peers.ask(uid, call.request.method, path, timeout=patience, headers=headers)
+        answer = await call.rooms.peers.ask(
+            uid, call.request.method, path, timeout=patience, headers=headers, largest=LARGE
+        )
     except AgentError as err:
         return {"reason": err.reason, "code": err.code}
     envelope = {name: value for name, value in answer.envelope.items() if name != "success"}

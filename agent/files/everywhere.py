@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from agent.errors import AgentError, Unavailable
 from agent.files.merging import merged, together
-from agent.ports import PeerAnswer, Peers, References, walk_key
+from agent.ports import LARGE, PeerAnswer, Peers, References, walk_key
 
 PATH = "/head/files/references"
 PAGE = 2000
@@ -98,7 +98,7 @@ class EveryHead:
 
     async def _ask(self, uid: str, method: str, path: str, body: Any = None) -> PeerAnswer:
         try:
-            answer = await self._peers.ask(uid, method, path, body, timeout=_PATIENCE)
+            answer = await self._peers.ask(uid, method, path, body, timeout=_PATIENCE, largest=LARGE)
         except AgentError as err:
             raise _unknown(uid, err.reason) from err
         if answer.status != 200:

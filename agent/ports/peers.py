@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+SMALL, LARGE = 4 * 2**20, 64 * 2**20
+"""Bytes of the largest answer that is read: to nearly all questions, and to those for lists of files."""
 LONGEST_REASON, LONGEST_CODE = 500, 40
 """Characters that are taken of what another head says in a failure."""
 
@@ -57,8 +59,12 @@ class Peers(Protocol):
         *,
         timeout: float = 10.0,
         headers: Mapping[str, str] | None = None,
+        largest: int = SMALL,
     ) -> PeerAnswer:
-        """Ask one head's agent; `path` is without prefix, may carry a query. An answer of any status is an answer."""
+        """Ask one head's agent; `path` is without prefix, may carry a query. An answer of any status is an answer.
+
+        One of more than `largest` bytes counts as none.
+        """
         ...
 
     def link(self, uid: str) -> AbstractAsyncContextManager[Callable[[bytes], Awaitable[None]]]:

@@ -19,6 +19,7 @@ from agent.config import Config, Live
 from agent.errors import NotFound, Unavailable
 from agent.heads.identity import Identity
 from agent.model import Head
+from agent.ports import LARGE, SMALL
 from tests.support.people import CLUSTER, ME, OTHER, PEER, SOME_KEY, Roster, members
 from tests.support.pki import Holder, around_now, authority, certificate
 from tests.support.strangers import Stranger, http_answer, stranger
@@ -193,6 +194,22 @@ async def test_an_answer_that_no_agent_gives(asking: Asking, answer: bytes, reas
             assert (await asking.peers.ask(PEER, "GET", "/x")).status == 302
         else:
             assert reason in await asking.refusal()
+
+
+async def test_an_answer_larger_than_what_was_asked_for_can_be_is_none(asking: Asking) -> None:
+    ca = authority()
+    async with peer(asking, certificate(ca, PEER), ca) as there:
+        there.answer = http_answer(b'{"success":true,"data":"' + b"x" * SMALL + b'"}')
+        assert "larger than" in await asking.refusal()
+        assert (await asking.peers.ask(PEER, "GET", "/x", largest=LARGE)).status == 200
+
+
+async def test_an_answer_that_would_fill_the_memory_once_it_is_decoded_is_none(asking: Asking) -> None:
+    ca = authority()
+    async with peer(asking, certificate(ca, PEER), ca) as there:
+        there.answer = http_answer(b'{"success":true,"data":[' + b"{}," * 1_000_000 + b"{}]}")
+        with pytest.raises(Unavailable, match="values"):
+            await asking.peers.ask(PEER, "GET", "/x", largest=LARGE)
 
 
 async def test_a_head_that_does_not_answer_costs_no_more_than_the_timeout(asking: Asking) -> None:

@@ -12,7 +12,7 @@ import aiohttp
 import msgspec
 
 from agent.errors import NotFound, Unavailable
-from agent.ports import PeerAnswer
+from agent.ports import SMALL, PeerAnswer
 
 Responder = Callable[["Asked"], Awaitable[PeerAnswer]]
 
@@ -48,6 +48,7 @@ class MemoryPeers:
         *,
         timeout: float = 10.0,
         headers: Mapping[str, str] | None = None,
+        largest: int = SMALL,
     ) -> PeerAnswer:
         """Ask one head; what is sent and what comes back goes through JSON."""
         self.asked.append(Asked(uid, method, path, _through_json(body), dict(headers or {})))

@@ -15,7 +15,7 @@ from agent.errors import Conflict, Unavailable
 from agent.heads.members import Members
 from agent.heads.rotation import Rotation, standing_in_the_way
 from agent.model import Head
-from agent.ports import Authority, CaPair, CaState, PeerAnswer, Peers, Step
+from agent.ports import SMALL, Authority, CaPair, CaState, PeerAnswer, Peers, Step
 from tests.support.clock import StillClock
 
 A, B, C = "a" * 32, "b" * 32, "c" * 32
@@ -101,6 +101,7 @@ class Cluster(Peers):
         *,
         timeout: float = 10.0,
         headers: Mapping[str, str] | None = None,
+        largest: int = SMALL,
     ) -> PeerAnswer:
         if uid in self.away:
             raise Unavailable("it does not answer", code="unreachable")

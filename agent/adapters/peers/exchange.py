@@ -17,7 +17,7 @@ import msgspec
 from agent.adapters.peers.failures import FAILURES, why
 from agent.errors import Unavailable
 from agent.log import REQUEST_ID
-from agent.ports import PeerAnswer
+from agent.ports import SMALL, PeerAnswer
 
 PREFIX = "/api/v1"
 CONNECT = 3.0
@@ -27,8 +27,9 @@ NEXT_ADDRESS = 0.1
 _THIN_LINEAR_TIMEOUTS = 16
 """TCP_THIN_LINEAR_TIMEOUTS (tcp.h): a lost packet is sent again every 0.2 s, and not after ever longer waits; with
 these a few lost in a row do not make a head suspect."""
-LARGEST = 64 * 2**20
-"""Bytes of the largest answer that is read: a million filenames."""
+_MOST_VALUES = 2_000_000
+"""Lists, objects and values in an answer. Decoded, a small one takes fifty times the memory of its text, and nothing
+else runs meanwhile: msgspec keeps the interpreter to itself, so that a thread would not help."""
 
 
 def session(
@@ -68,7 +69,7 @@ async def exchange(
     *,
     timeout: float,
     headers: Mapping[str, str],
-    largest: int = LARGEST,
+    largest: int = SMALL,
 ) -> PeerAnswer:
     """Ask the agent at `url`; `who` names it in failures. Raises Unavailable with the code `unreachable`."""
     given = {"Accept-Encoding": "identity", **headers}
@@ -117,6 +118,8 @@ async def _read(response: aiohttp.ClientResponse, largest: int) -> bytes:
 def _envelope(text: bytes) -> dict[str, Any]:
     if not text:
         return {}
+    if sum(text.count(mark) for mark in (b"{", b"[", b",")) > _MOST_VALUES:
+        raise _NotAnAgent(f"its answer has more than {_MOST_VALUES} values")
     try:
         value = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:

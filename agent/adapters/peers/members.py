@@ -18,7 +18,7 @@ from agent.errors import NotFound, Unavailable
 from agent.heads.identity import Identity
 from agent.heads.members import Members
 from agent.model import Head
-from agent.ports import CHANGED, Clock, PeerAnswer, Peers
+from agent.ports import CHANGED, SMALL, Clock, PeerAnswer, Peers
 
 SILENCE = 1.3
 """Heartbeat intervals without an acknowledgement that end a connection: connecting anew is then sooner than TCP's own
@@ -85,11 +85,20 @@ class HttpPeers(Peers):
         *,
         timeout: float = 10.0,
         headers: Mapping[str, str] | None = None,
+        largest: int = SMALL,
     ) -> PeerAnswer:
         """Ask one head's agent; raises Unavailable (`unreachable`) or NotFound."""
         async with self._line(uid) as line:
             return await exchange(
-                line.client, f"head {uid}", line.url, method, path, body, timeout=timeout, headers=headers or {}
+                line.client,
+                f"head {uid}",
+                line.url,
+                method,
+                path,
+                body,
+                timeout=timeout,
+                headers=headers or {},
+                largest=largest,
             )
 
     @override
