@@ -14,7 +14,7 @@ from agent.config import Live
 from agent.errors import AgentError, Conflict, NotFound, Stale
 from agent.heads.record import HEADS
 from agent.heads.registry import HeadRegistry
-from agent.heads.roster import Entry, Listing, Roster, listing, merged, of_listing, of_records
+from agent.heads.roster import Entry, Listing, Roster, credible, listing, merged, of_listing, of_records
 from agent.model import Kind, Record, rfc3339
 from agent.ports import ABSENT, Change, Clock, Delete, Peers, Put, Store
 from agent.records import put, until_settled
@@ -22,9 +22,16 @@ from agent.records.shape import CLUSTER
 
 log = structlog.get_logger()
 
+_REVIVED = (
+    "another head says that it has joined again; if nobody had it join, remove it, and whichever head let it in: "
+    "`cw-headctl heads evict`, then `cw-headctl ca rotate`"
+)
+
 PATH = "/head/roster"
 MOST_HEADS = 1000
 """A list with more heads, present or gone, is not taken over: nobody has so many, and each is work for every head."""
+SHORTEST, LONGEST = 1.0, 60.0
+"""Seconds that a head is left alone whose list could not be merged: doubled from the one to the other."""
 _SCATTER = 0.1
 """Seconds within which heads that all see a change ask, each at its own moment."""
 
@@ -51,6 +58,8 @@ class Gossip:
         """What other heads' beats said last, where it was not what this head has."""
         self._merged: dict[str, tuple[str, str]] = {}
         """Of each head that was asked, the two digests that have nothing more to tell each other."""
+        self._left_alone: dict[str, tuple[float, float]] = {}
+        """Heads whose list could not be had or not be merged: until when they are not asked, and how long that is."""
         self._wake = asyncio.Event()
 
     @property
@@ -61,6 +70,8 @@ class Gossip:
     def compare(self, uid: str, theirs: str) -> None:
         """Take a digest from a beat, and ask that head if it is another one; raises Unavailable."""
         ours = self.digest
+        if self._clock.monotonic() < self._left_alone.get(uid, (0.0, 0.0))[0]:
+            return
         if theirs and ours and theirs != ours and self._merged.get(uid) != (theirs, ours):
             self._differing[uid] = theirs
             self._wake.set()
@@ -76,7 +87,14 @@ class Gossip:
                 try:
                     await self._learn(uid, theirs)
                 except AgentError as err:
+                    self._leave_alone(uid)
                     log.debug("List of heads not learned", head=uid, reason=err.reason)
+
+    def _leave_alone(self, uid: str) -> None:
+        """For longer each time: what one head says, in whatever way it is wrong, must not keep the others busy."""
+        _, before = self._left_alone.get(uid, (0.0, 0.0))
+        pause = min(max(SHORTEST, 2 * before), LONGEST)
+        self._left_alone[uid] = self._clock.monotonic() + pause, pause
 
     async def listing(self) -> Listing:
         """This head's list as it is sent; raises Unavailable."""
@@ -95,7 +113,7 @@ class Gossip:
                 return []
             heads, tombstones = await self._store.records(Kind.HEAD), await self._store.records(Kind.TOMBSTONE)
             known = {r.uid for r in (*heads, *tombstones)}
-            told = self._remembered(theirs, known)
+            told = credible(self._remembered(theirs, known), of_records(heads, tombstones))
             if len(known | told.keys()) > max(MOST_HEADS, len(known)):
                 raise Conflict(f"cannot merge the lists of heads: together they have more than {MOST_HEADS}")
             due = changes(heads, tombstones, told)
@@ -106,6 +124,7 @@ class Gossip:
                 await self._store.commit(*due, still)
             except (NotFound, Conflict) as err:
                 raise Stale("somebody else was faster") from err
+            self._say_revived(due)
             return sorted({change.uid for change in due})
 
         learned = await until_settled(attempt)
@@ -125,10 +144,18 @@ class Gossip:
         except msgspec.ValidationError as err:
             raise Conflict(f"head {uid} tells no list: {err}") from err
         if told.cluster != (mine := self._registry.members.cluster):
-            log.warning("List of heads is another cluster's", head=uid, cluster=told.cluster[:64], ours=mine)
-        elif learned := await self.merge(of_listing(told), mine):
+            log.warning("List of heads is another cluster's", head=uid, cluster=repr(told.cluster[:64]), ours=mine)
+            self._leave_alone(uid)
+            return
+        if learned := await self.merge(of_listing(told, self._clock.now()), mine):
             log.info("List of heads merged", source=uid, changed=learned)
         self._merged[uid] = (theirs, self.digest)
+        self._left_alone.pop(uid, None)
+
+    def _say_revived(self, done: Sequence[Change]) -> None:
+        for change in done:
+            if isinstance(change, Delete) and change.kind is Kind.TOMBSTONE and change.uid != self._registry.self_uid:
+                log.warning("Removed head is a member again", head=change.uid, advice=_REVIVED)
 
     def _remembered(self, theirs: Roster, known: set[str]) -> Roster:
         """Without the tombstones that this head would only forget again."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -19,6 +20,8 @@ from agent.model import UID_PATTERN, Head, Record, Tombstone
 
 Roster = Mapping[str, "Entry"]
 
+CLOCKS = timedelta(days=1)
+"""How far ahead of this head's another's clock may be."""
 _UID = re.compile(UID_PATTERN)
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -50,9 +53,16 @@ def of_records(heads: Iterable[Record], tombstones: Iterable[Record]) -> dict[st
     return merged(told, {record.uid: Entry(gone=False, body=record.body) for record in heads})
 
 
-def of_listing(listing: Listing) -> dict[str, Entry]:
-    """The list that another head sent, without what cannot be read."""
-    told = {uid: Entry(gone=True, body=body) for uid, body in listing.tombstones.items() if _is(body, Tombstone, uid)}
+def of_listing(listing: Listing, now: datetime) -> dict[str, Entry]:
+    """The list that another head sent, without what cannot be read, and without heads that are gone only after `now`.
+
+    Such a tombstone would never be forgotten.
+    """
+    told = {
+        uid: Entry(gone=True, body=body)
+        for uid, body in listing.tombstones.items()
+        if _is(body, Tombstone, uid) and _is_past(body["at"], now)
+    }
     heads = {uid: Entry(gone=False, body=body) for uid, body in listing.heads.items() if _is(body, Head, uid)}
     return merged(told, heads)
 
@@ -63,6 +73,30 @@ def _is(body: dict[str, Any], shape: type[Head] | type[Tombstone], uid: str) -> 
     except msgspec.ValidationError:
         return False
     return _UID.fullmatch(uid) is not None
+
+
+def _is_past(at: str, now: datetime) -> bool:
+    try:
+        return datetime.fromisoformat(at) <= now + CLOCKS
+    except (ValueError, TypeError):  # no moment, or one without a time zone
+        return False
+
+
+def credible(theirs: Roster, ours: Roster) -> dict[str, Entry]:
+    """Another head's list, with generations of the gone as they can be: one more than what is known here, at most.
+
+    A greater one would keep a head from ever joining again; so the removal counts, and the number does not.
+    """
+    return {uid: _bounded(entry, ours.get(uid)) for uid, entry in theirs.items()}
+
+
+def _bounded(entry: Entry, known: Entry | None) -> Entry:
+    if known is None or not entry.gone:
+        return entry
+    most = known.rank[0] + 1
+    if entry.rank[0] <= most:
+        return entry
+    return known if known.gone else Entry(gone=True, body={**entry.body, "generation": most})
 
 
 def _count(value: object) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -58,6 +59,10 @@ class Room:
         """Who was asked, and for what."""
         return [(asked.uid, asked.path) for asked in self.peers.asked]
 
+    def has_asked(self, uid: str, times: int) -> bool:
+        """Whether a head was asked for its list so many times."""
+        return self.asked.count((uid, "/head/roster")) == times
+
 
 @pytest.fixture
 async def room() -> AsyncIterator[Room]:
@@ -101,14 +106,38 @@ async def test_a_head_that_knows_less_is_asked_once_and_not_with_every_beat(room
     assert [uid for uid, _ in room.asked] == [PEER, OTHER]
 
 
-async def test_a_head_that_could_not_be_asked_is_asked_with_its_next_beat(room: Room) -> None:
+async def test_a_head_that_could_not_be_asked_is_asked_again_with_a_later_beat(room: Room) -> None:
     room.peers.away[PEER] = "asleep"
     room.gossip.compare(PEER, "another")
     await wait_for(lambda: room.asked)
     del room.peers.away[PEER]
     room.tells(PEER, {OTHER: RECORD})
+    room.clock.move(1)
     room.gossip.compare(PEER, "another")
     await wait_for(lambda: OTHER in room.registry.members.heads)
+
+
+async def test_a_head_whose_lists_are_none_is_asked_less_and_less_often(room: Room) -> None:
+    room.peers.heads[PEER] = answers({"cluster": 7})
+    room.tells(OTHER, {})
+    for second in range(10):
+        room.gossip.compare(OTHER, f"good {second}")
+        room.gossip.compare(PEER, f"another {second}")  # the last is asked first
+        await wait_for(partial(room.has_asked, OTHER, second + 1))
+        room.clock.move(1)
+    assert room.has_asked(PEER, 4)
+
+
+async def test_a_removed_head_that_is_back_by_anothers_word_is_told_of(room: Room) -> None:
+    back = {PEER: Entry(gone=False, body={**RECORD, "generation": 2})}
+    with log_lines() as lines:
+        await room.gossip.merge({OTHER: Entry(gone=False, body=RECORD)}, CLUSTER)
+        await room.gossip.merge({PEER: Entry(gone=True, body=gone())}, CLUSTER)
+        assert not [line for line in lines if line["log_level"] == "warning"]
+        await room.gossip.merge(back, CLUSTER)
+        await room.gossip.merge(back, CLUSTER)
+    told = [(line["event"], line["head"]) for line in lines if line["log_level"] == "warning"]
+    assert told == [("Removed head is a member again", PEER)]
 
 
 async def test_a_list_of_another_cluster_is_not_taken_over(room: Room) -> None:
@@ -154,6 +183,13 @@ async def test_a_record_of_ones_own_at_its_last_edition_is_put_right_all_the_sam
     await room.registry.ensure_self(Head(SOME_KEY, url="https://192.0.2.1:52390"))
     assert room.registry.members.heads[ME].edition == MOST
     assert room.registry.members.heads[ME].url == "https://192.0.2.1:52390"
+
+
+async def test_a_removal_of_a_generation_without_end_leaves_a_way_back(room: Room) -> None:
+    room.tells(OTHER, {}, {PEER: gone(MOST)})
+    room.gossip.compare(OTHER, "poisoned")
+    await wait_for(lambda: PEER in room.registry.members.tombstones)
+    assert room.registry.members.tombstones[PEER].generation == 2
 
 
 async def test_a_tombstone_that_is_to_be_forgotten_is_not_learned_anew(room: Room) -> None:

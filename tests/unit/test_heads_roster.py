@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.heads.gossip import changes
-from agent.heads.roster import Entry, Listing, digest, merged, of_listing, of_records
-from agent.model import Kind, Record
+from agent.heads.roster import Entry, Listing, credible, digest, merged, of_listing, of_records
+from agent.model import MOST, Kind, Record
 from agent.ports import Delete, Put
 from tests.support.people import ME, OTHER, PEER, SOME_KEY
 
 AT = "2030-05-01T12:00:00.000Z"
+NOW = datetime.fromisoformat(AT)
 
 
 def record(generation: int = 1, edition: int = 0, **fields: Any) -> Entry:
@@ -118,10 +121,43 @@ def test_what_cannot_be_read_is_left_out_of_another_heads_list() -> None:
     sound, broken = record().body, {"ssh_public": 7}
     endless = int("9" * 4300)
     told = Listing("c", {PEER: sound, OTHER: broken, "../etc": sound}, {ME: {"departure": "evaporated"}})
-    assert of_listing(told) == {PEER: record()}
+    assert of_listing(told, NOW) == {PEER: record()}
     for field in ("generation", "edition"):
-        assert of_listing(Listing("c", {PEER: {**sound, field: endless}}, {})) == {}
-    assert of_listing(Listing("c", {}, {PEER: {**tombstone(1).body, "generation": endless}})) == {}
+        assert of_listing(Listing("c", {PEER: {**sound, field: endless}}, {}), NOW) == {}
+    assert of_listing(Listing("c", {}, {PEER: {**tombstone(1).body, "generation": endless}}), NOW) == {}
+
+
+@pytest.mark.parametrize(
+    ("at", "believed"),
+    [
+        ("2030-05-02T11:59:59.000Z", True),
+        ("2030-05-02T12:00:01.000Z", False),
+        ("9999-12-31T23:59:59.999Z", False),
+        ("2030-05-01T12:00:00.000", False),
+        ("soon", False),
+        ("z" * 10**6, False),
+    ],
+)
+def test_a_head_that_is_gone_only_tomorrow_or_at_no_moment_is_not_gone(at: str, *, believed: bool) -> None:
+    told = Listing("c", {}, {PEER: tombstone(at=at).body})
+    assert (PEER in of_listing(told, NOW)) is believed
+
+
+@pytest.mark.parametrize(
+    ("known", "told", "taken"),
+    [
+        (record(2), tombstone(3), tombstone(3)),
+        (record(2), tombstone(MOST), tombstone(3)),
+        (tombstone(2), tombstone(3), tombstone(3)),
+        (tombstone(2), tombstone(MOST), tombstone(2)),
+        (record(2), record(9), record(9)),
+        (None, tombstone(9), tombstone(9)),
+    ],
+)
+def test_a_removal_counts_and_a_generation_that_leaves_none_to_come_back_with_does_not(
+    known: Entry | None, told: Entry, taken: Entry
+) -> None:
+    assert credible({PEER: told}, {PEER: known} if known else {}) == {PEER: taken}
 
 
 def test_a_damaged_record_of_ones_own_decides_nothing_and_hurts_nothing() -> None:
