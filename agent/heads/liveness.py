@@ -10,7 +10,6 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from agent.heads.members import Members
-from agent.model import rfc3339
 
 
 class State(StrEnum):
@@ -70,15 +69,3 @@ def standing(members: Collection[str], heard: Collection[str], self_uid: str) ->
     if 2 * len(present) > len(members) or (2 * len(present) == len(members) and min(members) in present):
         return Standing.MAJORITY
     return Standing.MINORITY
-
-
-def unwatched(started: datetime) -> Watch:
-    """The outlook of a head that hears no heartbeats: itself is up, of the others nothing is known."""
-
-    def look(members: Members, now: datetime) -> Outlook:
-        conditions = dict.fromkeys(members.heads, Condition(State.UNKNOWN))
-        if members.self_uid in conditions:
-            conditions[members.self_uid] = Condition(State.UP, rfc3339(now), rfc3339(started))
-        return Outlook(standing(members.heads, (), members.self_uid), "local", conditions)
-
-    return look

@@ -14,13 +14,13 @@ from agent.adapters.sqlite.store import SqliteStore
 from agent.api.routes import ROUTES
 from agent.config import Config, Live
 from agent.heads.directory import HeadDirectory
-from agent.heads.liveness import unwatched
 from agent.heads.registry import HeadRegistry
 from agent.model import Head
 from tests.support.head_records import body
 from tests.support.http import client, served
 from tests.support.people import ME, OTHER, PEER
 from tests.support.ssh import pair
+from tests.support.unwatched import unwatched
 
 ROWS = [
     row

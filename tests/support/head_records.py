@@ -9,7 +9,7 @@ from typing import Any
 
 from agent.config import Config, Live
 from agent.heads.directory import HeadDirectory
-from agent.heads.liveness import Condition, Outlook, Standing, unwatched
+from agent.heads.liveness import Condition, Outlook, Standing
 from agent.heads.members import Members
 from agent.heads.registry import HeadRegistry
 from agent.model import Head
@@ -18,6 +18,7 @@ from tests.support.clock import StillClock
 from tests.support.memory_store import MemoryStore
 from tests.support.people import ME
 from tests.support.ssh import pair
+from tests.support.unwatched import unwatched
 
 
 def body(uid: str, **fields: Any) -> dict[str, Any]:

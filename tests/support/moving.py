@@ -23,7 +23,6 @@ from agent.heads.admission import Admission
 from agent.heads.directory import HeadDirectory
 from agent.heads.introduction import JoinRequest
 from agent.heads.joining import PROBE, Joined, Joining, Means
-from agent.heads.liveness import unwatched
 from agent.heads.parting import Parting
 from agent.heads.registry import HeadRegistry
 from agent.heads.sponsor import Invitation
@@ -48,6 +47,7 @@ from tests.support.clock import StillClock
 from tests.support.memory_store import MemoryStore
 from tests.support.peers import Asked, MemoryPeers, answered
 from tests.support.ssh import pair
+from tests.support.unwatched import unwatched
 
 Hook = Callable[[str], None]
 """Is told of each thing done outside, before it is done; raises to have it fail."""

@@ -1,18 +1,15 @@
-"""Who may judge, and what is known without heartbeats."""
+"""Who may judge."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from itertools import combinations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.heads.liveness import Standing, State, standing, unwatched
-from tests.support.people import ME, OTHER, PEER, STRANGER, head, members
-
-STARTED = datetime(2030, 5, 1, 12, tzinfo=UTC)
+from agent.heads.liveness import Standing, standing
+from tests.support.people import ME, OTHER, PEER, STRANGER
 
 
 @pytest.mark.parametrize(
@@ -48,19 +45,3 @@ def test_all_members_of_one_part_have_the_same_standing() -> None:
     uids = [ME, PEER, OTHER, STRANGER]
     for part in (set(pair) for pair in combinations(uids, 2)):
         assert len({standing(uids, part - {uid}, uid) for uid in part}) == 1
-
-
-def test_without_heartbeats_this_head_is_up_and_nothing_is_known_of_the_others() -> None:
-    outlook = unwatched(STARTED)(members({PEER: head(), OTHER: head()}), STARTED + timedelta(hours=1))
-    assert outlook.standing is Standing.MINORITY
-    assert outlook.verdict == "local"
-    assert outlook.conditions[ME].state is State.UP
-    assert outlook.conditions[ME].last_seen == "2030-05-01T13:00:00.000Z"
-    assert outlook.conditions[ME].since == "2030-05-01T12:00:00.000Z"
-    for uid in (PEER, OTHER):
-        condition = outlook.conditions[uid]
-        assert (condition.state, condition.last_seen, condition.since) == (State.UNKNOWN, None, None)
-
-
-def test_a_head_by_itself_stands_alone() -> None:
-    assert unwatched(STARTED)(members(), STARTED).standing is Standing.ALONE
