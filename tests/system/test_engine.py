@@ -124,7 +124,7 @@ def test_a_head_without_its_quorum_answers_and_recovers(migrated: Head) -> None:
 
     told = migrated.run("cw-headctl", "database", "recover", "--yes").stdout
 
-    assert "This head is the database's only member now" in told
+    assert "This head goes on alone, in a new cluster" in told
     assert _held(migrated) == before
     assert migrated.api("POST", "/repos", {"name": "found"}).status == 201
 
