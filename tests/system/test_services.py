@@ -56,9 +56,9 @@ def test_every_service_is_a_row_and_the_agents_own_helpers_are_not(head: Head) -
 
     assert names == sorted(names)
     assert {"clusterware-dhcpd", "clusterware-worker@1", "httpd", "chronyd", "clusterware-head-agent"} <= set(names)
-    assert not [
-        n for n in names if n.startswith(("clusterware-head-agent-", "clusterware-worker@.")) or n.endswith("@")
-    ]
+    own = {n for n in names if n.startswith("clusterware-head-agent")}
+    assert own == {"clusterware-head-agent", "clusterware-head-agent-etcd"}
+    assert not [n for n in names if n.startswith("clusterware-worker@.") or n.endswith("@")]
 
 
 def test_the_rows_tell_what_systemd_tells(subject: Head) -> None:
