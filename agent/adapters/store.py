@@ -39,11 +39,6 @@ class CurrentStore:
         self._open.set()
         self._listen(engine)
 
-    @property
-    def engine(self) -> Engine:
-        """The engine in force."""
-        return self._engine
-
     def switch(self, engine: Engine) -> None:
         """Put another engine in force; the former one is closed by whoever opened it, afterwards."""
         self._engine = engine

@@ -13,7 +13,7 @@ from agent.adapters.etcd.client import EtcdClient, TlsProvider
 from agent.adapters.etcd.leftovers import copy_name
 from agent.adapters.etcd.membership import EtcdMembership
 from agent.adapters.etcd.store import EtcdStore
-from agent.adapters.sqlite.engine import EmbeddedEngine
+from agent.adapters.sqlite.membership import EmbeddedMembership
 from agent.adapters.sqlite.store import SqliteStore
 from agent.adapters.store import Engine
 from agent.config import Config
@@ -52,13 +52,13 @@ class Opener:
         voters: int,
     ) -> None:
         """`cluster` gives the id of the cluster of heads; raises Unavailable. `voters`: see `EtcdMembership`."""
-        self._loops = loops
-        self._voters = voters
         self._group = group
-        self._cluster = cluster
         self._config = config
         self._clock = clock
         self._tls = tls
+        self._cluster = cluster
+        self._loops = loops
+        self._voters = voters
 
     async def open(self, choice: Choice) -> Opened:
         """Open what is chosen; it does not fail for want of a quorum. Of a cluster that is known a copy is kept."""
@@ -74,7 +74,7 @@ class Opener:
     @asynccontextmanager
     async def _sqlite(self) -> AsyncIterator[tuple[Engine, ClusterEngine, EtcdClient | None]]:
         async with SqliteStore.open(self._config.database.path) as store:
-            yield store, EmbeddedEngine(self._config.head.uid, self._cluster), None
+            yield store, EmbeddedMembership(self._config.head.uid, self._cluster), None
 
     @asynccontextmanager
     async def _etcd(self, choice: Choice) -> AsyncIterator[tuple[Engine, ClusterEngine, EtcdClient | None]]:

@@ -21,9 +21,8 @@ from agent.adapters.etcd.pulse import Pulse
 from agent.adapters.etcd.upkeep import Upkeep, told
 from agent.adapters.etcd.watch import Follower
 from agent.adapters.sqlite import archive
-from agent.adapters.sqlite.archive import Archive
 from agent.adapters.sqlite.file import beside
-from agent.errors import AgentError, Unavailable
+from agent.errors import Unavailable
 from agent.loops import Loops
 from agent.model import Kind, Record
 from agent.ports import Change, Clock
@@ -199,15 +198,6 @@ class EtcdStore:
         await self._pulse.reached(await install(self._client, self._layout, wanted.rows))
         log.warning("Database restored", backup=str(source), old=str(aside))
         return aside
-
-    # --- for a change of engines ---
-
-    async def everything(self) -> Archive:
-        """All records as of one revision, the newest that this head has; raises Unavailable where it has none."""
-        self._cache.check()
-        with contextlib.suppress(AgentError):
-            await self._pulse.confirm()
-        return Archive(self._cache.newest, list(self._cache.rows()))
 
     def _check(self) -> None:
         if self._closed:

@@ -10,6 +10,7 @@ from agent.adapters.etcd.client import EtcdClient
 from agent.adapters.etcd.cluster import Cluster
 from agent.adapters.etcd.errors import Again, Compacted
 from agent.adapters.etcd.keys import Layout
+from agent.adapters.etcd.members import quorum
 from agent.adapters.etcd.wire import Alarm, Member, Ranged, Status, get
 from agent.errors import Conflict, NotFound, Unavailable
 
@@ -143,7 +144,7 @@ def told(alarm: Alarm, names: dict[int, str]) -> str:
 def refuse_harm(member: Member, members: Sequence[Member], statuses: dict[int, Status]) -> None:
     """Raises Conflict when the rest could not go on while this member stands still; one and two never can."""
     voters = [one.id for one in members if not one.learner]
-    needed = len(voters) // 2 + 1 if len(voters) > 2 else len(voters) - 1
+    needed = quorum(len(voters)) if len(voters) > 2 else len(voters) - 1
     others = sum(one in statuses and statuses[one].leader != 0 for one in voters if one != member.id)
     if member.id not in statuses or others < needed:
         raise Conflict("not every member that is needed answers: the database would stand still meanwhile")

@@ -51,15 +51,12 @@ class Handover:
         except OSError as err:
             raise self._unavailable(err) from err
 
-    def settle(self, cluster: str) -> bool:
-        """End an exchange: keep the new files if they are that cluster's, else put the former ones back.
-
-        Returns whether there was anything to do.
-        """
+    def settle(self, cluster: str) -> None:
+        """End an exchange, if there is one: keep the new files if they are that cluster's, else put the former back."""
         try:
             note = self._note()
             if note is None:
-                return False
+                return
             kept = note.cluster == cluster
             for name in _FILES:
                 (self._directory / f".{name}.new").unlink(missing_ok=True)  # a draft, perhaps with the other CA's key
@@ -77,7 +74,6 @@ class Handover:
             log.info("Certificate of the cluster kept", cluster=cluster)
         else:
             log.warning("Former certificate put back", cluster=cluster, given_up=note.cluster)
-        return True
 
     def _note(self) -> _Note | None:
         try:

@@ -6,13 +6,11 @@ from collections.abc import Callable, Sequence
 
 from typing_extensions import override
 
-from agent.errors import Conflict
-from agent.model import Record
-from agent.ports import Attachment, ClusterEngine, EngineMember, LocalEngine
+from agent.ports import Attachment, ClusterEngine, EngineMember
 
 
-class EmbeddedEngine(ClusterEngine, LocalEngine):
-    """Nothing to invite to, to leave or to take over: the heads' lists alone make a cluster of it."""
+class EmbeddedMembership(ClusterEngine):
+    """Nothing to invite to or to be dismissed from: the heads' lists alone make a cluster of it."""
 
     def __init__(self, self_uid: str, cluster: Callable[[], str]) -> None:
         """`cluster` gives the cluster's id; raises Unavailable."""
@@ -48,22 +46,3 @@ class EmbeddedEngine(ClusterEngine, LocalEngine):
     @override
     async def dismiss(self, uid: str) -> None:
         """There is no member to take out."""
-
-    @override
-    async def attach(self, attachment: Attachment) -> None:
-        """Raises Conflict: a file is never shared."""
-        raise Conflict("cannot attach to the cluster's database: each head has its own", code="engine")
-
-    @override
-    async def found(self, kind: str, records: Sequence[Record] | None = None) -> None:
-        """Raises Conflict: this head has its database already."""
-        raise Conflict("cannot begin another database: this head has its own", code="engine")
-
-    @override
-    async def believed(self) -> None:
-        """It talks to nobody."""
-
-    @override
-    async def rescue(self) -> None:
-        """Raises Conflict: there is no quorum to lose."""
-        raise Conflict("cannot recover: this head's database needs no other head", code="engine")
