@@ -50,13 +50,13 @@ class Upkeep:
         clock: Clock,
     ) -> None:
         """`heads`: the uids that have records; `may_act`: whether this head's side of the cluster is the majority."""
-        self._clock = clock
-        self._strangers: dict[str, float] = {}
-        """Members without a head's record, by when they were first seen."""
         self._engine = engine
         self._heads = heads
         self._may_act = may_act
         self._self_uid = self_uid
+        self._clock = clock
+        self._strangers: dict[str, float] = {}
+        """Members without a head's record, by when they were first seen."""
 
     async def reconcile(self) -> None:
         """Dismiss and promote whoever is due. Raises Unavailable while the engine cannot be asked."""

@@ -28,7 +28,7 @@ _REVIVED = (
 )
 
 PATH = "/head/roster"
-MOST_HEADS = 1000
+MOST_LISTED = 1000
 """A list with more heads, present or gone, is not taken over: nobody has so many, and each is work for every head."""
 SHORTEST, LONGEST = 1.0, 60.0
 """Seconds that a head is left alone whose list could not be merged: doubled from the one to the other."""
@@ -114,8 +114,8 @@ class Gossip:
             heads, tombstones = await self._store.records(Kind.HEAD), await self._store.records(Kind.TOMBSTONE)
             known = {r.uid for r in (*heads, *tombstones)}
             told = credible(self._remembered(theirs, known), of_records(heads, tombstones))
-            if len(known | told.keys()) > max(MOST_HEADS, len(known)):
-                raise Conflict(f"cannot merge the lists of heads: together they have more than {MOST_HEADS}")
+            if len(known | told.keys()) > max(MOST_LISTED, len(known)):
+                raise Conflict(f"cannot merge the lists of heads: together they have more than {MOST_LISTED}")
             due = changes(heads, tombstones, told)
             if not due:
                 return []

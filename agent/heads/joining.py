@@ -12,6 +12,7 @@ import structlog
 from agent import __version__
 from agent.errors import AgentError, Conflict, Unavailable
 from agent.heads.beat import PROTOCOL
+from agent.heads.gossip import PATH
 from agent.heads.introduction import JoinRequest, PeerUrl, Welcome, check_engine
 from agent.heads.registry import HeadRegistry
 from agent.heads.sponsor import Invitation, Sponsor
@@ -22,7 +23,7 @@ from agent.records.steps import Step, Steps
 
 log = structlog.get_logger()
 
-PROBE = "/head/roster"
+PROBE = PATH
 """What a member is asked to see whether it takes this head for one: for known heads only, and cheap."""
 
 

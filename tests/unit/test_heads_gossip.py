@@ -12,7 +12,7 @@ import pytest
 
 from agent.config import Config, Live
 from agent.errors import Conflict
-from agent.heads.gossip import MOST_HEADS, Gossip
+from agent.heads.gossip import MOST_LISTED, Gossip
 from agent.heads.registry import HeadRegistry
 from agent.heads.roster import Entry
 from agent.model import MOST, Departure, Head, Kind
@@ -173,7 +173,7 @@ async def test_a_removal_is_learned_and_an_old_record_does_not_undo_it(room: Roo
 @pytest.mark.parametrize("entry", [Entry(gone=False, body=RECORD), Entry(gone=True, body=gone())])
 async def test_no_head_has_another_take_over_more_heads_than_there_can_be(room: Room, entry: Entry) -> None:
     with pytest.raises(Conflict):
-        await room.gossip.merge({f"{number:032d}": entry for number in range(MOST_HEADS)}, CLUSTER)
+        await room.gossip.merge({f"{number:032d}": entry for number in range(MOST_LISTED)}, CLUSTER)
     assert set(room.registry.members.heads) == {ME, PEER}
     assert room.registry.members.tombstones == {}
 
