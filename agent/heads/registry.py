@@ -40,6 +40,8 @@ class HeadRegistry:
         self.changed = asyncio.Event()
         self.engine_url: Callable[[], str | None] = lambda: None
         """Where the database engine that this head runs at present talks to its peers."""
+        self.shared: Callable[[], bool] = lambda: False
+        """Whether the other heads write to the same database: then who is no head there does not make itself one."""
         self._store = store
         self._clock = clock
         self._loading = asyncio.Lock()
@@ -72,13 +74,19 @@ class HeadRegistry:
         if self._members is None:
             return None
         own, tombstone = self._members.heads.get(self.self_uid), self._members.tombstones.get(self.self_uid)
-        if self.belongs or (own is None and tombstone is None):
+        if self.belongs or (own is None and tombstone is None and not self._is_forgotten):
             return None
         how = "has left" if tombstone is not None and tombstone.departure is Departure.LEFT else "was removed from"
         return (
             f"this head {how} its cluster: have it join again (`cw-headctl token --join` on another head prints how), "
             "or go on alone (`cw-headctl leave`)"
         )
+
+    @property
+    def _is_forgotten(self) -> bool:
+        """Whether this head was removed so long ago that not even its tombstone is left."""
+        heads = self.members.heads
+        return self.shared() and bool(heads) and self.self_uid not in heads
 
     @property
     def own(self) -> Head | None:
@@ -110,7 +118,10 @@ class HeadRegistry:
             await self._write_engine()
             return
         tombstone = self.members.tombstones.get(self.self_uid)
-        if tombstone is None:
+        if tombstone is None and self._is_forgotten:
+            if not self._own_is_settled:
+                self._say_gone(Departure.REMOVED)
+        elif tombstone is None:
             await until_settled(self._write_own)
             await self.load()
         elif tombstone.generation > self._gone_at:

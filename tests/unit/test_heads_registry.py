@@ -203,3 +203,19 @@ async def test_a_record_that_cannot_be_read_makes_no_member(registry: HeadRegist
     await registry.ensure_self(OWN)
     assert list(registry.members.heads) == [ME]
     assert registry.members.tombstones == {}
+
+
+async def test_a_head_whose_tombstone_has_expired_does_not_come_back_to_a_shared_database(
+    registry: HeadRegistry, store: MemoryStore
+) -> None:
+    registry.shared = lambda: True
+    await store.commit(Put(Kind.HEAD, PEER, {"ssh_public": SOME_KEY}))
+
+    with log_lines() as lines:
+        await registry.ensure_self(OWN)
+        await registry.reconcile()
+
+    assert await store.get(Kind.HEAD, ME) is None
+    assert not registry.belongs
+    assert "join again" in str(registry.problem)
+    assert [line["event"] for line in lines].count("Head no longer in its cluster") == 1
