@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agent.api.call import Answer, Call
+from agent.heads.eviction import STILL_OPENS
 from agent.heads.liveness import Outlook, State
 from agent.heads.record import HEADS
 from agent.model import Record
@@ -42,7 +43,7 @@ async def replace_head(call: Call) -> Answer:
 async def delete_head(call: Call) -> Answer:
     """DELETE /head/<uid>: take a head out of the cluster, be it up or down."""
     removed = await call.rooms.heads.remove(call.param("uid"), call.if_match, force=call.flag("force"))
-    return Answer(removed.uid)
+    return Answer(removed.uid, meta=_still_opens(call) or None)
 
 
 async def describe_heads(call: Call) -> Answer:
@@ -61,7 +62,10 @@ async def delete_down(call: Call) -> Answer:
     heads = call.rooms.heads
     dry_run = call.flag("dry_run")
     removed, kept = await heads.remove_down(dry_run=dry_run)
-    return Answer(removed, beside={"kept": kept}, meta={"dry_run": dry_run, **_outlook(heads.outlook())})
+    meta = {"dry_run": dry_run, **_outlook(heads.outlook())}
+    if removed and not dry_run:
+        meta |= _still_opens(call)
+    return Answer(removed, beside={"kept": kept}, meta=meta)
 
 
 def _single(call: Call, record: Record) -> Answer:
@@ -77,6 +81,10 @@ def _etag(record: Record) -> dict[str, str]:
 def _caveats(call: Call, record: Record) -> dict[str, Any] | None:
     found = call.rooms.heads.warnings(record)
     return {"warnings": found} if found else None
+
+
+def _still_opens(call: Call) -> dict[str, Any]:
+    return {"warnings": [STILL_OPENS]} if call.rooms.engine.kind == "etcd" else {}
 
 
 def _outlook(outlook: Outlook) -> dict[str, Any]:

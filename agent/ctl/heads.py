@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from agent.ctl.client import Exit, ask
+from agent.ctl.client import Exit, Reply, ask
 from agent.ctl.show import as_json, table
 
 _WORST_FIRST = ("down", "unknown", "suspect", "up")
@@ -49,8 +49,12 @@ def evict(arguments: argparse.Namespace) -> Exit:
     if not arguments.down:
         query = "?force=1" if arguments.force else ""
         route, doing = f"/head/{arguments.uid}{query}", f"remove the head {arguments.uid}"
-        data = ask(arguments.agent, "DELETE", route, doing=doing).data
-        as_json(data) if arguments.json else print(f"Removed {data}")
+        reply = ask(arguments.agent, "DELETE", route, doing=doing)
+        if arguments.json:
+            as_json(reply.data)
+        else:
+            print(f"Removed {reply.data}")
+            _warn(reply)
         return Exit.OK
     query = "?dry_run=1" if arguments.dry_run else ""
     reply = ask(arguments.agent, "DELETE", f"/heads/down{query}", doing="remove the heads that are down")
@@ -65,7 +69,13 @@ def evict(arguments: argparse.Namespace) -> Exit:
             print(f"Kept {head['uid']}: {head['reason']}")
         if not reply.data and not kept:
             print("No head is down.")
+        _warn(reply)
     return Exit.DEGRADED if kept else Exit.OK
+
+
+def _warn(reply: Reply) -> None:
+    for warning in reply.envelope.get("meta", {}).get("warnings", []):
+        print(f"{warning[0].upper()}{warning[1:]}.")
 
 
 def _row(head: dict[str, Any], heads: dict[str, dict[str, Any]]) -> tuple[Any, ...]:

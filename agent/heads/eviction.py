@@ -8,6 +8,11 @@ from agent.errors import Conflict, Unavailable
 from agent.heads.liveness import Condition, Outlook, Standing, State
 
 RECOVER = "cw-headctl database recover"
+STILL_OPENS = (
+    "the certificate of a removed head still opens the etcd of the others until the cluster's CA is exchanged: if that "
+    "head was compromised, run `cw-headctl ca rotate` now"
+)
+"""What whoever removes a head from a cluster with etcd should know: etcd knows CAs, and no heads."""
 
 
 class Eviction(NamedTuple):

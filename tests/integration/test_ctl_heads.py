@@ -76,6 +76,16 @@ def test_heads_are_evicted_and_those_that_stay_are_told(
     assert ("it is suspect" in capsys.readouterr().out) is (status is Exit.DEGRADED)
 
 
+@pytest.mark.parametrize(("words", "data"), [(["a"], "a"), (["--down"], [{"uid": "a", "description": "x"}])])
+def test_what_an_eviction_leaves_open_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], data: Any
+) -> None:
+    told = answer(data, meta={"warnings": ["its certificate still opens etcd"]})
+    with answering(tmp_path / "s", "200 OK", told):
+        assert main(["--socket", str(tmp_path / "s"), "heads", "evict", *words]) == Exit.OK
+    assert capsys.readouterr().out.splitlines()[-1] == "Its certificate still opens etcd."
+
+
 def test_a_token_comes_from_standard_input_and_a_bare_name_is_enough(tmp_path: Path) -> None:
     joined = answer({"cluster": "c", "already": False, "steps": []})
     with answering(tmp_path / "s", "200 OK", joined) as asked:

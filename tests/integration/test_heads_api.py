@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -30,13 +31,20 @@ ROWS = [
 
 
 @pytest.fixture
-async def http(tmp_path: Path) -> AsyncIterator[aiohttp.ClientSession]:
+def engine() -> SimpleNamespace:
+    """What the records are kept in."""
+    return SimpleNamespace(kind="sqlite", age=None)
+
+
+@pytest.fixture
+async def http(tmp_path: Path, engine: SimpleNamespace) -> AsyncIterator[aiohttp.ClientSession]:
     clock = SystemClock()
     async with SqliteStore.open(tmp_path / "agent.db") as store:
         registry = HeadRegistry(store, ME, clock)
         await registry.ensure_self(Head(ssh_public=pair("ed25519").public, addresses=("10.0.0.1",)))
         heads = HeadDirectory(store, registry, clock, unwatched(clock.now()), Live(Config()))
-        async with served(tmp_path / "socket", ROWS, rooms={"heads": heads}), client(tmp_path / "socket") as session:
+        rooms = {"heads": heads, "engine": engine}
+        async with served(tmp_path / "socket", ROWS, rooms=rooms), client(tmp_path / "socket") as session:
             yield session
 
 
@@ -68,6 +76,18 @@ async def test_a_heads_life(http: aiohttp.ClientSession) -> None:
     status, answer, _ = await ask(http, "POST", "/heads", body(PEER))
     status, answer, _ = await ask(http, "GET", "/heads")
     assert answer["data"][PEER]["generation"] == 2
+
+
+async def test_whoever_removes_a_head_is_told_that_etcd_still_takes_its_certificate(
+    http: aiohttp.ClientSession, engine: SimpleNamespace
+) -> None:
+    engine.kind = "etcd"
+    await ask(http, "POST", "/heads", body(PEER))
+    _, answer, _ = await ask(http, "DELETE", f"/head/{PEER}")
+    (warning,) = answer["meta"]["warnings"]
+    assert "cw-headctl ca rotate" in warning
+    _, answer, _ = await ask(http, "DELETE", "/heads/down")
+    assert "warnings" not in answer["meta"]
 
 
 async def test_the_list_tells_states_and_standing(http: aiohttp.ClientSession) -> None:
