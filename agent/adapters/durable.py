@@ -24,9 +24,9 @@ def replace(path: Path, content: bytes) -> None:
         raise Unavailable(f"cannot write {path}: {err.strerror}") from err
 
 
-def sync(directory: Path) -> None:
-    """Have the directory's entries reach the disk. Raises OSError. Blocks."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def sync(path: Path) -> None:
+    """Have a file's content, or a directory's entries, reach the disk. Raises OSError. Blocks."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
-from agent.ctl.client import Exit, Failure, ask
+from agent.ctl.client import Exit, ask
+from agent.ctl.confirm import confirm
 from agent.ctl.show import as_json, bytes_text, table
+
+_BEFORE_RECOVERY = """\
+This head goes on alone, in a new cluster, with the newest records that it has. What only the other heads
+know is lost; those that still run must join again. Only when they are gone for good!"""
 
 
 def backups(arguments: argparse.Namespace) -> Exit:
@@ -59,7 +63,7 @@ def migrate(arguments: argparse.Namespace) -> Exit:
 def recover(arguments: argparse.Namespace) -> Exit:
     """Go on with this head alone, after etcd's quorum is gone for good."""
     if not arguments.yes:
-        _confirm()
+        confirm(_BEFORE_RECOVERY, "recover")
     if not arguments.json:
         print("Writing a backup and beginning a new etcd from this head's records ...", flush=True)
     data = ask(arguments.agent, "POST", "/database/recover", {}, doing="recover the database").data
@@ -71,15 +75,3 @@ def recover(arguments: argparse.Namespace) -> Exit:
     for uid in data["others"]:
         print(f"Left behind: {uid}. If it is to come back: `cw-headctl token --join` here, and what it prints there.")
     return Exit.OK
-
-
-def _confirm() -> None:
-    """Have a person type what is about to happen; raises Failure."""
-    if not sys.stdin.isatty():
-        raise Failure("cannot recover the database: nobody is there to confirm it: add --yes", Exit.USAGE)
-    print(
-        "This head goes on alone, in a new cluster, with the newest records that it has. What only the other heads\n"
-        "know is lost; those that still run must join again. Only when they are gone for good!"
-    )
-    if input("Type `recover` to go on: ").strip() != "recover":
-        raise Failure("nothing was changed")

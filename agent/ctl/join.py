@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.ctl.client import Agent, Exit, Failure, ask
+from agent.ctl.confirm import confirm
 from agent.ctl.show import as_json
 
 _LONGEST = 600.0
@@ -98,9 +99,5 @@ def _tell_progress(agent: Agent, ended: threading.Event) -> None:
 def _confirm(agent: Agent) -> None:
     """Raises Failure unless somebody at a terminal says that this head is to leave."""
     heads = ask(agent, "GET", "/heads", doing="list the heads").data
-    if not sys.stdin.isatty():
-        raise Failure("cannot leave: nobody is there to ask; say --yes if it is meant", Exit.USAGE)
-    which = f"the head {agent.head}" if agent.head else "this head"
-    print(f"{which} leaves its cluster of {len(heads)} and goes on alone, with its own copy of the objects.")
-    if input("Type leave to go on: ").strip() != "leave":
-        raise Failure("nothing was changed")
+    which = f"The head {agent.head}" if agent.head else "This head"
+    confirm(f"{which} leaves its cluster of {len(heads)} and goes on alone, with its own copy of the objects.", "leave")

@@ -14,8 +14,9 @@ from typing import Any
 
 import msgspec
 
+from agent.adapters.durable import sync
 from agent.adapters.sqlite.errors import Damaged, translate_os
-from agent.adapters.sqlite.file import beside, connected, examine, remove, sync, touch
+from agent.adapters.sqlite.file import beside, connected, examine, remove, touch
 from agent.adapters.sqlite.schema import migrate
 from agent.errors import Conflict, Invalid, Unavailable
 from agent.model import Kind, Record

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import structlog
 
+from agent.adapters.durable import sync
 from agent.adapters.sqlite.errors import Damaged, translate, translate_os
 from agent.adapters.sqlite.schema import MIGRATIONS, faults, identify, migrate
 from agent.errors import Conflict, Invalid
@@ -229,15 +230,6 @@ def room(path: Path) -> int:
     except OSError:
         return 0
     return found.f_bavail * found.f_frsize
-
-
-def sync(path: Path) -> None:
-    """Have a file's content, or a directory's entries, reach the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def touch(path: Path) -> None:
