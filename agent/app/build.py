@@ -96,6 +96,7 @@ async def build(live: Live, stack: AsyncExitStack, background: Background) -> Ag
     store = engine.store
     registry = HeadRegistry(store, config.head.uid, clock)
     registry.engine_url = lambda: engine.peer_url
+    registry.shared = lambda: engine.kind != "sqlite"
     store.barred = lambda: registry.problem if store.kind == SHARED else None
     detector = Detector(lambda: registry.members, config.head.uid, live, clock)
     Journal(detector)
@@ -139,6 +140,7 @@ async def build(live: Live, stack: AsyncExitStack, background: Background) -> Ag
         dependencies=(
             Dependency("systemd", _known(lambda: supervisor.problem)),
             Dependency("database", _known(lambda: store.problem)),
+            Dependency("database member", _known(lambda: engine.problem)),
             Dependency("files", collector.problem),
             Dependency("certificate", _known(lambda: certificate.problem)),
             Dependency("cluster", _known(lambda: registry.problem)),

@@ -72,6 +72,7 @@ async def test_without_d_bus_it_serves_what_it_can_and_says_what_it_cannot(tmp_p
         assert {line["name"]: line["ready"] for line in ready["data"]} == {
             "systemd": False,
             "database": True,
+            "database member": True,
             "files": True,
             "certificate": True,
             "cluster": True,

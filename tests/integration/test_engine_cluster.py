@@ -151,6 +151,42 @@ async def test_a_head_whose_member_was_dismissed_while_it_came_back_comes_in_ane
         await second.store.commit(_put(1))
 
 
+async def test_a_member_whose_data_are_gone_is_begun_anew_and_no_more_often_than_that_helps(heads: EngineHeads) -> None:
+    one, two, three = heads.add(), heads.add(), heads.add()
+    async with contextlib.AsyncExitStack() as stack:
+        first = await stack.enter_async_context(one.agent())
+        await first.store.commit(*sample(1), *(Put(Kind.HEAD, h.uid, {"ssh_public": "key"}) for h in heads.made))
+        await first.found("etcd")
+        await _joined(stack, first, two)
+        third = await _joined(stack, first, three)
+
+        async def lose() -> str:
+            (data,) = [path for path in three.directory.glob("etcd-*") if path.is_dir() and ".before-" not in path.name]
+            await three.units.end(signal.SIGKILL)
+            shutil.rmtree(data)
+            return data.name
+
+        lost = await lose()
+        async with asyncio.timeout(60):
+            while [m.healthy for m in await first.members() if m.voter] != [True] * 3:
+                with contextlib.suppress(Unavailable):
+                    await third.reconcile()
+        assert lost not in three.names()
+        assert third.problem is None
+        await third.store.commit(_put(1))
+
+        await lose()
+        three.units.installed = False
+        with pytest.raises(Unavailable):
+            await third.reconcile()
+        tried = await first.members()
+        with pytest.raises(Unavailable):
+            await third.reconcile()
+        assert "member is lost" in str(third.problem)
+        assert await first.members() == tried
+        three.units.installed = True
+
+
 Held = dict[tuple[str, str], tuple[object, object]]
 
 

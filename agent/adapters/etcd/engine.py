@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 
 import msgspec
@@ -15,7 +15,7 @@ from agent.adapters.etcd.choice import ETCD, SQLITE, Choice, contradiction, read
 from agent.adapters.etcd.client import TlsProvider
 from agent.adapters.etcd.cluster import Cluster
 from agent.adapters.etcd.founding import Founder
-from agent.adapters.etcd.keeping import Keeper
+from agent.adapters.etcd.keeping import MEMBER_DOWN, MEMBER_LOST, Keeper
 from agent.adapters.etcd.leftovers import clear_away
 from agent.adapters.etcd.members import VOTERS, has_quorum
 from agent.adapters.etcd.opening import Opened, Opener
@@ -58,6 +58,8 @@ class HeadEngine:
         self.changed = asyncio.Event()
         """Wakes the loop: something that it follows is another than before."""
         self._turn = asyncio.Lock()
+        self.problem: str | None = None
+        """Why this head's own member does not run, where it should."""
         self._failure: AgentError | None = None
         self._pause = 5.0
         self._not_before = 0.0
@@ -175,14 +177,19 @@ class HeadEngine:
         if self._turn.locked():
             return  # a change is under way, and tells of itself
         async with self._turn:
-            if self._choice.rescuing or (should_found(self._config, self._choice) and await self._is_alone()):
-                await self._begin_again()
+            if self._choice.rescuing:
+                await self._less_and_less_often(self._rescue)
+            elif should_found(self._config, self._choice) and await self._is_alone():
+                await self._less_and_less_often(partial(self._found, ETCD, None))
             try:
                 await self._keeper.follow(self._choice, self._opened)
-            except Unavailable:
-                if not await self._is_dismissed():
+            except Unavailable as err:
+                self.problem = err.reason if err.code in (MEMBER_DOWN, MEMBER_LOST) else None
+                if not await self._has_lost_its_member(err):
                     raise
-                await self._come_back()
+                self.problem = f"this head's database member is lost, and another is begun: {err.reason}"
+                await self._less_and_less_often(self._come_back)
+            self.problem = None
             await self._remember()
             await self._stand_in()
 
@@ -206,25 +213,25 @@ class HeadEngine:
                 await self._drop("moving")
         log.warning("Database begun", engine=kind, cluster=self._choice.cluster or None)
 
-    async def _begin_again(self) -> None:
-        """Do what was begun, or what the configuration asks for; less and less often while it fails."""
+    async def _less_and_less_often(self, begin: Callable[[], Awaitable[None]]) -> None:
+        """Do what was begun, or has to be begun, unless that has failed just now."""
         now = self._founder.clock.monotonic()
         if self._failure is not None and now < self._not_before:
             raise Unavailable(self._failure.reason, code=self._failure.code)
         try:
-            await (self._rescue() if self._choice.rescuing else self._found(ETCD, None))
+            await begin()
         except AgentError as err:
             # Each attempt puts aside what it began: too many would fill the disk.
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
             self._failure, self._not_before = err, now + self._pause
             raise
-        self._failure = None
+        self._failure, self._pause = None, 5.0
 
     async def _attach(self, attachment: Attachment) -> None:
         details = attachment.details
         there = self._choice.engine == ETCD and self._choice.cluster == attachment.cluster
         # A new member begins with no data: those of one that was dismissed are of no use to etcd any more.
-        if there and not details.get("new") and (self._choice.directory or not details.get("member")):
+        if there and not details.get("new") and bool(self._choice.directory) == bool(details.get("member")):
             return
         async with self.store.still():
             try:
@@ -301,17 +308,21 @@ class HeadEngine:
             except Conflict as err:
                 log.info("Database has no room for this head's member now", reason=err.reason)
 
-    async def _is_dismissed(self) -> bool:
-        """Whether this is a head without its member: the others took that out while it was coming in again."""
+    async def _has_lost_its_member(self, failure: Unavailable) -> bool:
+        """Whether this is a head of a cluster with a quorum whose own member has no data, or was taken out.
+
+        The others take one out whose head is removed, which may come in again meanwhile.
+        """
         if not self._choice.directory or self.store.age is not None:
             return False
         uid = self._config.head.uid
-        listed = await self.store.get(Kind.HEAD, uid) is not None
-        return listed and all(member.head != uid for member in await self.members())
+        if await self.store.get(Kind.HEAD, uid) is None:
+            return False
+        return failure.code == MEMBER_LOST or all(member.head != uid for member in await self.members())
 
     async def _come_back(self) -> None:
-        """Begin a new member in place of one that was dismissed."""
-        log.warning("Database member was dismissed while its head came back: beginning another")
+        """Begin a new member in place of one that is lost."""
+        log.warning("Database member lost: beginning another", reason=self.problem)
         await self._attach(await self.invite(self._config.head.uid, self._founder.member("").peer_url))
 
     async def _is_alone(self) -> bool:

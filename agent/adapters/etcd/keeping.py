@@ -29,6 +29,9 @@ READY = 15.0
 LONGEST_PAUSE = 60.0
 """Seconds between two starts of a member that does not stay up; systemd itself starts again what crashed."""
 
+MEMBER_DOWN, MEMBER_LOST = "member-down", "member-lost"
+"""Codes: this head's own member does not stay up; it has no data, and must not be started."""
+
 
 class Keeper:
     """Follows the choice. Every pass does what is left to do, whatever the pass before came to."""
@@ -62,6 +65,9 @@ class Keeper:
         settings, authorities = render(member, choice.token, choice.peers), await self._authorities()
         answers = await self._answers(member, opened)
         same = await unit.runs_from(settings, authorities)
+        if not answers and not await blocking(member.data.exists):
+            # Begun anew under its old id it would have forgotten what it agreed to.
+            raise Unavailable(f"the data of this head's database member are gone: {member.data}", code=MEMBER_LOST)
         if answers:
             self._pause, self._not_before = 0.0, 0.0
         elif same:
@@ -77,7 +83,8 @@ class Keeper:
         """Start a member that does not answer: less and less often where it does not stay up, as a removed one."""
         now = self._founder.clock.monotonic()
         if now < self._not_before:
-            raise Unavailable(f"this head's database member does not stay up: see `journalctl -u {ENGINE_UNIT}`")
+            why = f"this head's database member does not stay up: see `journalctl -u {ENGINE_UNIT}`"
+            raise Unavailable(why, code=MEMBER_DOWN)
         self._pause = min(max(5.0, 2 * self._pause), LONGEST_PAUSE)
         self._not_before = now + self._pause
         await unit.run(settings, authorities, timeout=READY)
