@@ -137,7 +137,7 @@ def told(alarm: Alarm, names: dict[int, str]) -> str:
     """An alarm for people, with what to do."""
     who = names.get(alarm.member, f"{alarm.member:x}")
     if alarm.alarm == _FULL:
-        return f"etcd has reached its quota at member {who} and takes no more writes: clean it, with POST /database/clean"
+        return f"etcd has reached its quota at member {who} and takes no more writes: see POST /database/clean"
     return f"etcd has raised the alarm {alarm.alarm} for member {who}: replace that member (leave and join again)"
 
 
