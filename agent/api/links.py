@@ -25,6 +25,8 @@ IDLE = 3
 _GOODBYE = 0.5
 _RETURNS = 10.0
 """Seconds within which a head whose link was refused asks again, if it still wants one."""
+_NO_BEATS = "what it sends are no beats"
+"""One reason for all that such a head may send: it is told of once."""
 _REFUSED = 256
 """So many addresses are remembered whose links were refused."""
 
@@ -95,7 +97,8 @@ class Links:
         except Denied as err:  # it is not known any more, or not as it was: if it may, it links again
             log.debug("Heartbeat link closed", head=link.head, reason=err.reason)
         except AgentError as err:
-            log.warning("Heartbeat link closed", head=link.head, reason=err.reason)
+            tell = log.warning if self.worth_telling(link.head, _NO_BEATS) else log.debug
+            tell("Heartbeat link closed", head=link.head, reason=err.reason)
         finally:
             if self._links.get(link.head) is link:
                 del self._links[link.head]
@@ -112,7 +115,10 @@ class Links:
                 link.cut()
 
     def worth_telling(self, address: str | None, reason: str) -> bool:
-        """Whether people should hear that a link was refused: heads that join or restart are, until all know of it."""
+        """Whether people should hear that a link was refused: heads that join or restart are, until all know of it.
+
+        `address`: who asked for it; the head, for a link that was open.
+        """
         now = monotonic()
         outage, last = self._refused.pop(address or "", (Outage(now), now))
         if now - last > _RETURNS:
@@ -135,7 +141,7 @@ class Links:
                 return
             beat = decode(message.data)
             if beat.head != link.head:
-                raise Malformed(f"it sent the beat of head {beat.head[:32]}")
+                raise Malformed(f"it sent the beat of head {beat.head[:32] if beat.head.isalnum() else '?'}")
             if beat.protocol != PROTOCOL:
                 raise Malformed(f"its heartbeats have version {beat.protocol}, and this agent's have {PROTOCOL}")
             link.check()

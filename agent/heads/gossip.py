@@ -30,7 +30,7 @@ _REVIVED = (
 PATH = "/head/roster"
 MOST_LISTED = 1000
 """A list with more heads, present or gone, is not taken over: nobody has so many, and each is work for every head."""
-SHORTEST, LONGEST = 1.0, 60.0
+SHORTEST, LONGEST = 0.1, 60.0
 """Seconds that a head is left alone whose list could not be merged: doubled from the one to the other."""
 _SCATTER = 0.1
 """Seconds within which heads that all see a change ask, each at its own moment."""

@@ -9,6 +9,7 @@ import hashlib
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, MutableMapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from agent.adapters.peers.link import BACKLOG, KNOCK, open_link
 from agent.adapters.peers.tls import unverified_context
 from agent.errors import Denied, Unavailable
 from agent.heads.beat import Beat, encode
-from agent.model import Kind, Tombstone
+from agent.model import Departure, Kind, Tombstone, rfc3339
 from agent.ports import Delete, Put
 from agent.records.spec import plain
 from tests.support.logs import log_lines
@@ -56,7 +57,7 @@ async def remove(here: Wired, gone: Wired) -> None:
     """What DELETE /head/<uid> does."""
     record = await here.store.get(Kind.HEAD, gone.uid)
     assert record is not None
-    tombstone = Tombstone("removed", "2099-01-01T00:00:00.000Z", 1, ca_pem=gone.identity.ca_pem)  # type: ignore[arg-type]
+    tombstone = Tombstone(Departure.REMOVED, rfc3339(datetime.now(UTC)), 1, ca_pem=gone.identity.ca_pem)
     await here.store.commit(
         Delete(Kind.HEAD, gone.uid, record.revision), Put(Kind.TOMBSTONE, gone.uid, plain(tombstone))
     )
@@ -134,6 +135,18 @@ async def test_a_change_of_a_record_is_on_every_head_within_a_second(heads: list
         await first.heads.patch(second.uid, {"description": "in the cellar"})
         await wait_for(lambda: all(h.members.heads[second.uid].description == "in the cellar" for h in heads))
         await wait_for(lambda: len({head.members.digest for head in heads}) == 1)
+
+
+async def test_a_head_that_sends_no_beats_does_not_fill_the_journal(heads: list[Wired]) -> None:
+    first, second, _ = heads
+    with log_lines() as lines:
+        for number in range(20):
+            async with by_hand(first, second) as link:
+                await link.send_str(f"{{no beat {number}")
+                await ended(link)
+    closed = [line["log_level"] for line in lines if "no heartbeat" in str(line.get("reason"))]
+    assert len(closed) == 20
+    assert closed.count("warning") <= 1
 
 
 async def test_a_beat_under_another_heads_name_is_not_heard_and_ends_the_link(heads: list[Wired]) -> None:

@@ -125,7 +125,7 @@ async def test_a_head_whose_lists_are_none_is_asked_less_and_less_often(room: Ro
         room.gossip.compare(PEER, f"another {second}")  # the last is asked first
         await wait_for(partial(room.has_asked, OTHER, second + 1))
         room.clock.move(1)
-    assert room.has_asked(PEER, 4)
+    assert room.has_asked(PEER, 6)
 
 
 async def test_a_removed_head_that_is_back_by_anothers_word_is_told_of(room: Room) -> None:
