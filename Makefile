@@ -11,6 +11,8 @@ units = $(prefix)/lib/systemd/system
 
 python = .venv/bin/python
 TESTS =
+# Those that mostly wait: for members of etcd, for daemons, for processes that are killed.
+waiting = $(wildcard $(addprefix tests/integration/test_*,etcd* engine* joining* killed* together* daemon* heartbeat*))
 measured = tests/with-tmp $(python) -m coverage run -m pytest -q
 say = @printf '\n\033[1m== %s\033[0m\n'
 
@@ -75,7 +77,8 @@ lint: setup
 test: lint
 	@rm -rf .coverage .coverage.* build/coverage
 	@HEADS_COVERAGE=$(CURDIR)/build/coverage COVERAGE_CORE=ctrace tests/side-by-side \
-	    'Unit and integration tests' '$(measured) tests/unit tests/integration' \
+	    'Unit and integration tests' '$(measured) tests/unit $(filter-out $(waiting),$(wildcard tests/integration/test_*.py))' \
+	    'Integration tests that wait for etcd and daemons' '$(measured) $(sort $(waiting))' \
 	    'System tests: a booted head' '$(measured) tests/system --ignore=tests/system/cluster' \
 	    'System tests: clusters of booted heads' '$(measured) tests/system/cluster'
 	@$(MAKE) --no-print-directory coverage
