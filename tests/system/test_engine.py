@@ -120,7 +120,7 @@ def test_a_head_without_its_quorum_answers_and_recovers(migrated: Head) -> None:
     _lose_quorum(migrated)
     assert _held(migrated) == before
     unasked = migrated.run("cw-headctl", "database", "recover", check=False)
-    assert "add --yes" in unasked.stderr
+    assert "say --yes" in unasked.stderr
 
     told = migrated.run("cw-headctl", "database", "recover", "--yes").stdout
 
