@@ -149,7 +149,7 @@ async def test_only_another_head_says_for_whom_it_asks(heads: list[Wired]) -> No
     with log_lines() as lines:
         await first.over_socket("GET", "/no/such/path", headers=pretended)
         await first.over_socket("GET", "/test/other-head", headers=pretended)
-    assert {line["event"] for line in lines} == {"Request refused"}
+    assert len([line for line in lines if line["event"] == "Request refused"]) == 2
     assert not [line for line in lines if "on_behalf_of" in line]
 
 
