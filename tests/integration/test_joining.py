@@ -71,7 +71,8 @@ async def test_an_operator_joins_and_leaves_with_what_the_commands_print(tmp_pat
         assert (joined.returncode, joined.stderr) == (0, "")
         assert joined.stdout.splitlines()[-1].endswith("now.")
         assert "already" in second.ctl(*command, stdin=token).stdout
-        await eventually(first.heads, lambda heads: all(h["state"] == "up" for h in heads.values()))
+        for one in (first, second):
+            await eventually(one.heads, lambda heads: all(h["state"] == "up" for h in heads.values()))
         listed = second.ctl("heads", "ls")
         assert listed.returncode == 0, listed.stdout
         assert [line.split()[:2] for line in listed.stdout.splitlines()[1:]] == [[first.uid, "up"], [second.uid, "up"]]
