@@ -233,6 +233,8 @@ class HeadEngine:
         # A new member begins with no data: those of one that was dismissed are of no use to etcd any more.
         if there and not details.get("new") and bool(self._choice.directory) == bool(details.get("member")):
             return
+        if there and await self._has_come_back():
+            return
         async with self.store.still():
             try:
                 await self._take(*await self._founder.come_in(attachment))
@@ -242,6 +244,16 @@ class HeadEngine:
         if self._choice.directory:
             await self._founder.caught_up(self._opened)
         log.warning("Database joined", cluster=attachment.cluster, member=bool(self._choice.directory))
+
+    async def _has_come_back(self) -> bool:
+        """Whether the loop was faster: it has begun this head's member anew since the head was invited."""
+        if not self._choice.directory:
+            return False
+        try:
+            members = await self.members()
+        except Unavailable:
+            return False
+        return any(member.head == self._config.head.uid and member.healthy for member in members)
 
     async def _rescue(self) -> None:
         rescued, own, copy = (self._state / f"{name}.db" for name in ("rescued", "rescued-own", "rescued-copy"))
