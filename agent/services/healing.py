@@ -64,7 +64,7 @@ class Healer:
         now = self._clock.monotonic()
         seen = {unit.name for unit in units if self._decide(unit, now)}
         for name, patient in list(self._patients.items()):
-            patient.starts = [at for at in patient.starts if now - at < HOUR]
+            patient.starts = [at for at in patient.starts if at + HOUR > now]
             if name not in seen and not patient.starts and not patient.starting:
                 del self._patients[name]
 

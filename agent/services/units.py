@@ -104,7 +104,7 @@ def decide_heal(unit: Unit, failed_at: float, starts: Sequence[float], now: floa
         return Decision(Heal.NOTHING)
     if because := left_alone(unit, settings):
         return Decision(Heal.LEAVE, because)
-    recent = [at for at in starts if now - at < HOUR]
+    recent = [at for at in starts if at + HOUR > now]
     if len(recent) >= settings.heal_per_hour:
         until = recent[-settings.heal_per_hour] + HOUR
         return Decision(Heal.PAUSE, f"it was started {len(recent)} times within an hour", until)
