@@ -1,3 +1,3 @@
 """The ClusterWare head agent: supervises a head's services, its records and its file store."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
