@@ -17,7 +17,7 @@ from agent.ctl.client import Exit, Failure
 
 def check(arguments: argparse.Namespace) -> Exit:
     """Say whether the configuration is right and whether root's files follow it."""
-    config = _load(arguments.config)
+    config = _load(Path(arguments.config))
     todo = [f"{path} {'differs' if present else 'is missing'}" for path, present in _differences(config).items()]
     if todo:
         todo.append("`cw-headctl config apply` writes what is missing or differs")
@@ -32,7 +32,7 @@ def apply(arguments: argparse.Namespace) -> Exit:
     """Make root's files follow the configuration, and say what is left to do."""
     if os.geteuid() != 0:
         raise Failure("cannot apply the configuration: it writes below /etc: become root", Exit.DENIED)
-    config = _load(arguments.config)
+    config = _load(Path(arguments.config))
     try:
         done = storage.prepare(config)
         changed = _differences(config)

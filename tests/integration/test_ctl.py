@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.ctl.__main__ import main, parser
+from agent.ctl.__main__ import main
 from agent.ctl.client import Exit
 from tests.support.one_answer import answering
 
@@ -69,7 +69,7 @@ def test_a_configuration_that_is_not_right_is_one_line(tmp_path: Path, capsys: p
 @pytest.mark.parametrize("words", [[], ["files"], ["no"], ["token"], ["files", "restore"]])
 def test_wrong_arguments_are_told_apart(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
-        parser().parse_args(words)
+        main(words)
 
     assert left.value.code == Exit.USAGE
     assert "usage: cw-headctl" in capsys.readouterr().err

@@ -173,7 +173,7 @@ def test_a_leave_says_what_each_step_came_to(tmp_path: Path, capsys: pytest.Capt
     ]
 
 
-@pytest.mark.parametrize("words", ["heads", "heads evict", "heads evict a --down", "join u", "token"])
+@pytest.mark.parametrize("words", ["heads no", "heads evict", "heads evict a --down", "join u", "token"])
 def test_wrong_arguments_are_told(words: str) -> None:
     with pytest.raises(SystemExit) as left:
         main(words.split())

@@ -1,0 +1,190 @@
+"""The command table: everything that cw-headctl can be told to do.
+
+Parser, help, completion and manual are made from it, and a test walks it. To add a command:
+
+1. Write a row here: its words, the function as `module:function` of this package, one line of summary, its reach.
+2. Write that function: it is given the parsed arguments and returns an exit status. `arguments.agent` is whom to `ask`
+   (agent.ctl.client), `arguments.json` whether data is wanted. Raise Failure for what cannot be done.
+   Import nothing heavy at the top of the module: the command has to start within 1.5 times of a bare http.client.
+3. Name the shape of its `--json` in docs/cw-headctl.md, and run `python -m tests.support.completion_files`.
+
+The options for every command (--json, --head, --watch ...) are not in the rows: see agent.ctl.parser.
+"""
+
+from __future__ import annotations
+
+from agent.ctl.command import Argument, Command, Reach
+
+_UID = Argument("uid", "which head", "UID", "?", "self", complete="heads")
+_CONFIG = Argument(
+    "--config",
+    "the configuration file (default: %(default)s)",
+    "FILE",
+    default="/etc/clusterware-head-agent/head-agent.ini",
+    complete="file",
+)
+
+GROUPS = {
+    "heads": "The heads of the cluster: who is up, who is heard by whom; removing one",
+    "services": "The services of a head",
+    "files": "The file store: what is unused, what was removed, bringing it back",
+    "database": "The database: its backups, bringing one back, its engine",
+    "config": "The configuration, and the files of root's that follow it",
+    "ca": "The cluster's CA, which issues the heads' certificates",
+}
+"""The first words of two, and what they are about."""
+
+COMMANDS: tuple[Command, ...] = (
+    Command(
+        "heads ls",
+        "heads:listing",
+        "List the heads, the worst state first",
+        Reach.TOKEN,
+        degraded="one is not up",
+        default=True,
+    ),
+    Command(
+        "heads show",
+        "heads:show",
+        "Show all that is known of a head",
+        Reach.TOKEN,
+        (_UID._replace(help="which head (default: this one)"),),
+        degraded="it is not up",
+    ),
+    Command(
+        "heads evict",
+        "heads:evict",
+        "Remove a head that is gone for good, or all that are down",
+        Reach.TOKEN,
+        (
+            _UID._replace(help="remove this head, whatever its state is", default=None, apart=True),
+            Argument("--down", "remove all heads that are down, and no other", apart=True),
+            Argument("--dry-run", "with --down: only say what would be removed"),
+            Argument("--force", "with UID: also when this head hears too few of the others"),
+        ),
+        degraded="one that is down was kept",
+        changes=True,
+    ),
+    Command(
+        "services ls",
+        "services:listing",
+        "List the services of a head",
+        Reach.HEADS,
+        degraded="an enabled one is down",
+        default=True,
+    ),
+    Command("files unused", "files:unused", "List the files that nothing refers to", Reach.HEADS),
+    Command("files trash", "files:trash", "List the removed files that can be restored", Reach.HEADS),
+    Command(
+        "files restore",
+        "files:restore",
+        "Bring removed files back",
+        Reach.HEADS,
+        (Argument("filename", "a name as `cw-headctl files trash` lists it", "FILE", "+", complete="trash"),),
+        degraded="some were not restored",
+        changes=True,
+    ),
+    Command("database backups", "database:backups", "List the backups, the newest first", Reach.HERE),
+    Command("database backup", "database:backup", "Make a backup now", Reach.HERE, changes=True),
+    Command(
+        "database migrate",
+        "database:migrate",
+        "Take a single head's records from SQLite to etcd",
+        Reach.HERE,
+        changes=True,
+        root=True,
+    ),
+    Command(
+        "database recover",
+        "database:recover",
+        "Go on with this head alone, after etcd's quorum is gone for good",
+        Reach.HERE,
+        changes=True,
+        root=True,
+    ),
+    Command(
+        "database restore",
+        "database:restore",
+        "Put a backup in the database's place",
+        Reach.HERE,
+        (Argument("name", "a name as `cw-headctl database backups` lists it", "NAME", complete="backups"),),
+        changes=True,
+        root=True,
+    ),
+    Command(
+        "join",
+        "join:join",
+        "Have this head join a cluster; see `cw-headctl token --join`",
+        Reach.HERE,
+        (
+            Argument("url", "where a head of the cluster answers, as https://10.0.0.1:52390", "URL"),
+            Argument(
+                "--token",
+                "a token of the cluster; every user of this head can see it in the process list",
+                "TOKEN",
+                apart=True,
+            ),
+            Argument(
+                "--token-file", "a file with the token, - for standard input", "FILE", apart=True, complete="file"
+            ),
+            Argument("--ca-sha256", "the SHA-256 of the cluster's CA", "HASH", required=True),
+            Argument("--force", "give up this head's own objects for those of a shared database"),
+        ),
+        changes=True,
+        root=True,
+    ),
+    Command("leave", "join:leave", "Have a head leave its cluster and go on alone", Reach.HEADS, changes=True),
+    Command(
+        "token",
+        "tokens:make",
+        "Make a token for the API, printed on standard output",
+        Reach.HERE,
+        (
+            Argument("--lifespan", "how long it is valid, such as 30min, 12h or 7d", "TIME"),
+            Argument("--permissions", "for example HeadsRead,ImagesWrite", "A,B", apart=True),
+            Argument(
+                "--join",
+                "print the whole command that has another head join, with a token for 1h",
+                apart=True,
+            ),
+            Argument("--subject", "whom it is for; stands in the audit lines (default: root)", "NAME"),
+        ),
+        changes=True,
+        root=True,
+    ),
+    Command(
+        "ca show",
+        "authority:show",
+        "Which CAs a head believes",
+        Reach.HEADS,
+        degraded="they are being exchanged",
+        default=True,
+    ),
+    Command(
+        "ca rotate",
+        "authority:rotate",
+        "Exchange the CA on all heads, for example after a head was compromised and removed",
+        Reach.HERE,
+        changes=True,
+        root=True,
+    ),
+    Command(
+        "config check",
+        "config:check",
+        "Say whether the configuration is right and root's files follow it",
+        Reach.NONE,
+        (_CONFIG,),
+        degraded="they do not",
+        default=True,
+    ),
+    Command(
+        "config apply",
+        "config:apply",
+        "Write the polkit rule and the units' drop-ins that follow the configuration",
+        Reach.NONE,
+        (_CONFIG,),
+        degraded="something is left to do",
+        changes=True,
+        root=True,
+    ),
+)

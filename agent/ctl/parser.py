@@ -1,0 +1,102 @@
+"""The command line, made from the command table; the options for every command may stand before or after its words."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from agent import __version__
+from agent.ctl.command import Argument, Command
+from agent.ctl.commands import COMMANDS, GROUPS
+
+STATUSES = """\
+exit status: 0 done, 1 failed, 2 wrong arguments, 3 degraded (what was asked for shows something to act on),
+4 the agent cannot be reached, 5 denied
+"""
+SOCKET = "/run/clusterware-head-agent.sock"
+
+OPTIONS: tuple[Argument, ...] = (
+    Argument("--json", "print data for programs, as docs/cw-headctl.md describes it"),
+    Argument("--head", "ask the agent of that head, through this one's", "UID", complete="heads"),
+    Argument("--yes", "do not ask"),
+    Argument("--socket", "the agent's socket (default: %(default)s)", "PATH", default=SOCKET, complete="file"),
+)
+"""What every command takes."""
+
+
+def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The parser for a command line; commands that it cannot mean are known by name only, to be quick."""
+    top = argparse.ArgumentParser(
+        prog="cw-headctl",
+        description="Operate the ClusterWare head agent of this head.",
+        epilog=STATUSES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    for option in OPTIONS:
+        _add(top, option)
+    firsts = top.add_subparsers(metavar="COMMAND", required=True)
+    for name in dict.fromkeys(command.words[0] for command in COMMANDS):
+        rows = [command for command in COMMANDS if command.words[0] == name]
+        text = GROUPS[name] if name in GROUPS else rows[0].text
+        if all(row.hidden for row in rows):
+            first = firsts.add_parser(name, description=text)
+        else:
+            first = firsts.add_parser(name, help=text, description=text, epilog=STATUSES)
+        if name not in words:
+            continue
+        _options(first)
+        if name in GROUPS:
+            _group(first, rows)
+        else:
+            _command(first, rows[0])
+    return top
+
+
+def _group(first: argparse.ArgumentParser, rows: Sequence[Command]) -> None:
+    default = next((row for row in rows if row.default), None)
+    if default is not None:
+        first.set_defaults(command=default, **{_name(argument): argument.default for argument in default.arguments})
+    seconds = first.add_subparsers(metavar="COMMAND", required=default is None)
+    for row in rows:
+        also = " (the default)" if row.default else ""
+        second = seconds.add_parser(row.words[1], help=f"{row.text}{also}", description=row.text, epilog=STATUSES)
+        _options(second)
+        _command(second, row)
+
+
+def _command(parser: argparse.ArgumentParser, row: Command) -> None:
+    parser.set_defaults(command=row)
+    apart = parser.add_mutually_exclusive_group(required=True) if any(a.apart for a in row.arguments) else None
+    for argument in row.arguments:
+        _add(apart if apart is not None and argument.apart else parser, argument)
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    """The options again, behind the words: only one that is given there counts."""
+    group = parser.add_argument_group("options of every command")
+    for option in OPTIONS:
+        _add(group, option._replace(help=option.help.replace("%(default)s", str(option.default))), argparse.SUPPRESS)
+
+
+def _add(where: argparse._ActionsContainer, argument: Argument, default: object = None) -> None:
+    """Add an argument; `default` takes the place of its own."""
+    given = argument.default if default is None else default
+    option = argument.name.startswith("-")
+    if option and argument.metavar is None:
+        where.add_argument(argument.name, action="store_true", help=argument.help, default=given or False)
+        return
+    more = {"required": argument.required} if option else {}
+    where.add_argument(
+        argument.name,
+        help=argument.help,
+        metavar=argument.metavar,
+        nargs=argument.nargs,
+        choices=argument.choices,
+        default=given,
+        **more,  # type: ignore[arg-type]  # a positional argument knows no such word at all
+    )
+
+
+def _name(argument: Argument) -> str:
+    return argument.name.lstrip("-").replace("-", "_")
