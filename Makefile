@@ -5,9 +5,6 @@ SHELL = /bin/sh
 prefix = /usr
 DESTDIR =
 sysconfdir = /etc
-name = clusterware-head-agent
-private = $(prefix)/lib/$(name)
-units = $(prefix)/lib/systemd/system
 
 python = .venv/bin/python
 TESTS =
@@ -16,7 +13,7 @@ waiting = $(wildcard $(addprefix tests/integration/test_*,etcd* engine* joining*
 measured = tests/with-tmp $(python) -m coverage run -m pytest -q
 say = @printf '\n\033[1m== %s\033[0m\n'
 
-.PHONY: help setup packages lock lint test test-unit test-system coverage bench soak run install etc clean
+.PHONY: help setup packages lock lint test test-unit test-system coverage bench soak run install deb etc clean
 
 help:
 	@echo 'make run           try the agent: on this machine when systemd runs it, else in a throw-away head'
@@ -28,6 +25,7 @@ help:
 	@echo 'make soak          many simulated heads, then live ones, in random faults (DAYS= HEADS= LOSS=, HOURS=, SEED=)'
 	@echo 'make setup         install what all of these need'
 	@echo 'make install       lay out the installed files (DESTDIR=, prefix=/usr)'
+	@echo 'make deb           a package for Debian 12, in build/packages'
 	@echo 'make etc, lock     write etc/head-agent.ini; pin the requirements anew'
 	@echo 'make clean         remove what was built'
 
@@ -47,12 +45,11 @@ packages:
 	    --requirement packaging/requirements-dev.lock
 	@touch $@
 
-build/lib/installed: packaging/requirements.lock | packages .venv/installed
+build/lib/installed: packaging/requirements.lock packaging/fetch-libraries | packages .venv/installed
 	$(say) 'Fetching the libraries that are installed with the agent'
+	@packaging/fetch-libraries build/lib.new
 	@rm -rf build/lib
-	@$(python) -m pip install --quiet --disable-pip-version-check --ignore-installed --no-deps --require-hashes \
-	    --no-compile --target build/lib --requirement packaging/requirements.lock
-	@rm -rf build/lib/bin
+	@mv build/lib.new build/lib
 	@touch $@
 
 build/kernel/vmlinuz: | packages
@@ -116,30 +113,15 @@ run: setup
 
 # --- Installed files -------------------------------------------------------------------------------------------------
 
-# The agent and its libraries live in a private prefix, never in a shared site-packages. They are compiled here, as
-# the unit's sandbox could not write the compiled files later.
+# Compiled here, as the unit's sandbox could not write the compiled files later.
 install: build/lib/installed
-	@install -d '$(DESTDIR)$(private)/agent' '$(DESTDIR)$(prefix)/sbin' '$(DESTDIR)$(prefix)/bin' \
-	    '$(DESTDIR)$(units)' '$(DESTDIR)$(prefix)/lib/sysusers.d' '$(DESTDIR)$(sysconfdir)/$(name)'
-	@rm -rf '$(DESTDIR)$(private)/agent' '$(DESTDIR)$(private)/lib'
-	@cp -r build/lib '$(DESTDIR)$(private)/lib'
-	@rm -f '$(DESTDIR)$(private)/lib/installed'
-	@find agent -name '*.py' | while read -r file; do install -D -m 644 "$$file" '$(DESTDIR)$(private)/'"$$file"; done
-	@for pair in $(name):agent cw-headctl:agent.ctl; do \
-	    sed "s/@MODULE@/$${pair#*:}/" packaging/launcher.in > '$(DESTDIR)$(private)/'"$${pair%%:*}"; \
-	    chmod 755 '$(DESTDIR)$(private)/'"$${pair%%:*}"; \
-	done
-	@ln -sfn ../lib/$(name)/$(name) '$(DESTDIR)$(prefix)/sbin/$(name)'
-	@ln -sfn ../lib/$(name)/cw-headctl '$(DESTDIR)$(prefix)/bin/cw-headctl'
+	@prefix='$(prefix)' sysconfdir='$(sysconfdir)' packaging/install . '$(DESTDIR)'
 	@/usr/bin/python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash \
-	    -s '$(DESTDIR)' -p / '$(DESTDIR)$(private)'
-	@for unit in systemd/*; do \
-	    sed 's|/usr/lib/$(name)|$(private)|' "$$unit" > '$(DESTDIR)$(units)/'"$${unit##*/}"; \
-	    chmod 644 '$(DESTDIR)$(units)/'"$${unit##*/}"; \
-	done
-	@install -m 644 packaging/$(name).sysusers '$(DESTDIR)$(prefix)/lib/sysusers.d/$(name).conf'
-	@test -e '$(DESTDIR)$(sysconfdir)/$(name)/head-agent.ini' || \
-	    install -m 644 etc/head-agent.ini '$(DESTDIR)$(sysconfdir)/$(name)/head-agent.ini'
+	    -s '$(DESTDIR)' -p / '$(DESTDIR)$(prefix)/lib/clusterware-head-agent'
+
+# Any tree can be packaged: packaging/deb/build SOURCE OUTPUT.
+deb: build/lib/installed
+	@packaging/deb/build . build/packages
 
 etc: setup
 	@$(python) -c 'from agent.config.sections import template; print(*template(), sep="\n")' > etc/head-agent.ini.new
