@@ -29,6 +29,8 @@ class Loop:
     turned: float
     succeeded: float | None = None
     failure: str | None = None
+    failures: int = 0
+    overruns: int = 0
 
     def turn(self, now: float, failure: str | None = None) -> None:
         """Note the end of a pass at monotonic second `now`."""
@@ -36,6 +38,8 @@ class Loop:
         self.failure = failure
         if failure is None:
             self.succeeded = now
+        else:
+            self.failures += 1
 
     def stuck(self, now: float) -> bool:
         """Whether the loop has not turned for longer than its limit."""
@@ -85,6 +89,7 @@ async def periodic(
         loop.turn(now(), failure)
         took = now() - started
         if took > loop.interval:
+            loop.overruns += 1
             log.warning("Periodic work overran its interval", loop=loop.name, took=round(took, 3))
         pause = max(0.0, loop.interval * random.uniform(0.9, 1.1) - took)
         if wake is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import StrEnum
@@ -69,6 +70,8 @@ class Performer:
         self._manager = manager
         self._look = look
         self._clock = clock
+        self.ended: Counter[tuple[Action, Result]] = Counter()
+        """How often each action ended in each way."""
 
     async def perform(self, action: Action, unit: str, timeout: float, before: Sequence[Done] = ()) -> Done:
         """Do one action; `before` is what was done to this unit already: after a failure the rest is skipped."""
@@ -86,6 +89,7 @@ class Performer:
         except AgentError as err:
             result, detail = Result.FAILED, err.reason
         done = Done(action, result, detail, round(self._clock.monotonic() - began, 3))
+        self.ended[action, result] += 1
         tell = log.info if result is Result.DONE else log.warning
         tell("Service action", unit=unit, action=str(action), result=str(result), detail=detail, took=done.took)
         return done

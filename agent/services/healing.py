@@ -28,6 +28,14 @@ class _Patient:
     starting: bool = False
 
 
+@dataclass(slots=True)
+class Healed:
+    """How often a unit was started again, and how often that was put off as it keeps failing."""
+
+    starts: int = 0
+    pauses: int = 0
+
+
 class Healer:
     """Has failed units started again, each when its time has come, through `start`, which does not wait."""
 
@@ -37,6 +45,8 @@ class Healer:
         self._start = start
         self._patients: dict[str, _Patient] = {}
         self._alarm: asyncio.TimerHandle | None = None
+        self.counts: dict[str, Healed] = {}
+        """What was done for each unit; one that vanishes is forgotten."""
         self.wake = asyncio.Event()
         """Set when it is time for a turn."""
 
@@ -87,14 +97,26 @@ class Healer:
         decision = decide_heal(unit, patient.failed_at, patient.starts, now, self._live.config.services)
         if (decision.heal, decision.reason) != patient.said:
             patient.said = (decision.heal, decision.reason)
+            if decision.heal is Heal.PAUSE:
+                self.counts.setdefault(unit.name, Healed()).pauses += 1
             _say(unit, decision, now, len(patient.starts))
         if decision.heal is Heal.START:
             patient.starts.append(now)
             patient.starting = True
+            self.counts.setdefault(unit.name, Healed()).starts += 1
             self._start(unit.name)
         elif decision.heal in (Heal.WAIT, Heal.PAUSE):
             self._wake_within(decision.at - now)
         return True
+
+    def paused(self, name: str) -> bool:
+        """Whether the unit keeps failing and is left alone for a while."""
+        patient = self._patients.get(name)
+        return patient is not None and patient.said[0] is Heal.PAUSE
+
+    def forget(self, name: str) -> None:
+        """The unit is not there any more."""
+        self.counts.pop(name, None)
 
     def _wake_within(self, seconds: float) -> None:
         """Have a turn taken in so many seconds, unless one is due before."""
@@ -119,7 +141,7 @@ def _say(unit: Unit, decision: Decision, now: float, earlier: int) -> None:
                 unit=unit.name,
                 reason=decision.reason,
                 next_start=wait,
-                hint=f"it keeps failing: see `journalctl -u {unit.name}`, mend it and start it",
+                todo=f"it keeps failing: see `journalctl -u {unit.name}`, mend it and start it",
             )
         case Heal.START:
             log.info("Starting failed unit again", unit=unit.name, result=unit.result, earlier_starts=earlier)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -37,8 +37,8 @@ class Supervisor:
         self._live = live
         self._clock = clock
         self._loop = loops.add("services", _INTERVAL)
-        self._healer = Healer(live, clock, self._heal)
-        self._performer = Performer(manager, self.unit, clock)
+        self.healer = Healer(live, clock, self._heal)
+        self.performer = Performer(manager, self.unit, clock)
         self._units: dict[str, Unit] = {}
         self._names: dict[str, str] = {}
         self._table: bytes | None = None
@@ -68,6 +68,11 @@ class Supervisor:
         """What is known of a unit, by its primary name."""
         return self._units.get(name)
 
+    @property
+    def units(self) -> Collection[Unit]:
+        """What is known of all units; nothing while systemd is away."""
+        return self._units.values() if self.problem is None else ()
+
     async def ready(self) -> None:
         """Wait until the table has been filled once."""
         await self._filled.wait()
@@ -79,15 +84,15 @@ class Supervisor:
             async with asyncio.TaskGroup() as group:
                 self._group = group
                 group.create_task(self._manager.run(self._hear))
-                group.create_task(periodic(self._loop, self._turn, wake=self._healer.wake))
+                group.create_task(periodic(self._loop, self._turn, wake=self.healer.wake))
         finally:
             self._group = None
-            self._healer.close()
+            self.healer.close()
 
     def reselect(self) -> None:
         """The configuration may have changed: follow the units that it names now."""
         self._manager.select([full_name(pattern) for pattern in self._live.config.services.patterns])
-        self._healer.wake.set()
+        self.healer.wake.set()
 
     def read(self, body: Mapping[str, Any]) -> Request:
         """A request for actions out of a body, checked as a whole; raises Invalid, or Unavailable without systemd."""
@@ -115,7 +120,7 @@ class Supervisor:
 
         async def act() -> None:
             for action in actions:
-                await self._performer.perform(action, OWN_UNIT, self._live.config.services.timeout)
+                await self.performer.perform(action, OWN_UNIT, self._live.config.services.timeout)
 
         self._running.create_task(act())
 
@@ -134,7 +139,7 @@ class Supervisor:
             for action in actions:
                 async with asyncio.TaskGroup() as group:
                     tasks = {
-                        name: group.create_task(self._performer.perform(action, name, timeout, done[name]))
+                        name: group.create_task(self.performer.perform(action, name, timeout, done[name]))
                         for name in units
                     }
                 for name, task in tasks.items():
@@ -173,7 +178,7 @@ class Supervisor:
 
     async def _turn(self) -> None:
         if self._lost is None:
-            self._healer.turn(self._units.values())
+            self.healer.turn(self._units.values())
 
     def _heal(self, name: str) -> None:
         self._running.create_task(self._start_again(name))
@@ -185,9 +190,9 @@ class Supervisor:
                 unit = self._units.get(name)
                 if unit is None or unit.active_state != "failed" or left_alone(unit, settings):
                     return  # somebody else was quicker
-                done = await self._performer.perform(Action.START, name, settings.timeout)
+                done = await self.performer.perform(Action.START, name, settings.timeout)
         finally:
-            self._healer.started(name)
+            self.healer.started(name)
         if done.result is Result.DONE:
             log.info("Unit started again", unit=name, took=done.took)
         else:
@@ -225,10 +230,11 @@ class Supervisor:
         if self._filled.is_set() and (old is None or is_up(old) != is_up(unit)):
             event = "Service is up" if is_up(unit) else "Service is down"
             log.info(event, unit=unit.name, state=unit.active_state, sub_state=unit.sub_state, result=unit.result)
-        self._healer.notice(unit)
+        self.healer.notice(unit)
 
     def _drop(self, name: str) -> None:
         self._name(self._units.pop(name), None)
+        self.healer.forget(name)
         log.info("Service vanished", unit=name)
 
     def _name(self, old: Unit | None, new: Unit | None) -> None:
@@ -244,4 +250,4 @@ class Supervisor:
         self._lost = (since, reason)
         if not self._warned:
             self._warned = True
-            log.warning("Systemd not reachable", reason=reason, hint="see `systemctl status dbus`; retrying by itself")
+            log.warning("Systemd not reachable", reason=reason, todo="see `systemctl status dbus`; retrying by itself")
