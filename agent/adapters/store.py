@@ -6,14 +6,19 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from time import monotonic
 from typing import Protocol
 
 from agent.errors import Unavailable
+from agent.histogram import Histogram
 from agent.model import Kind, Record
 from agent.ports import Change, Store, StoreEngine
 
 PATIENCE = 30.0
 """Seconds that a commit waits for a change of engines to end; the longest is a start of etcd with an import."""
+
+COMMITS = (0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
+"""Seconds that commits are counted by."""
 
 
 class Engine(Store, StoreEngine, Protocol):
@@ -29,6 +34,10 @@ class CurrentStore:
     def __init__(self, engine: Engine) -> None:
         self.barred: Callable[[], str | None] = lambda: None
         """Why this head may not write any more, or None."""
+        self.commits = Histogram(COMMITS)
+        """How long those took that were done."""
+        self.uncommitted = 0
+        """How many were not done as the database was away, its disk full or its quorum gone."""
         self._engine = engine
         self._callbacks: list[Callable[[frozenset[Kind]], None]] = []
         self._switches = 0
@@ -95,8 +104,15 @@ class CurrentStore:
                 raise Unavailable("the database is being moved to another engine: try again in a moment") from err
         self._committing += 1
         self._quiet.clear()
+        began = monotonic()
         try:
-            return await self._engine.commit(*changes)
+            revision = await self._engine.commit(*changes)
+        except Unavailable:
+            self.uncommitted += 1
+            raise
+        else:
+            self.commits.note(monotonic() - began)
+            return revision
         finally:
             self._committing -= 1
             if not self._committing:
@@ -117,6 +133,11 @@ class CurrentStore:
     def problem(self) -> str | None:
         """Why the database cannot be used, or None."""
         return self._engine.problem
+
+    @property
+    def revision(self) -> int:
+        """The newest revision that is known."""
+        return self._engine.revision
 
     async def check(self) -> list[str]:
         """An integrity check: what is wrong."""

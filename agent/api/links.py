@@ -67,6 +67,9 @@ class Links:
         """By address, and when it asked last; who asked last is last."""
         self._closed = False
 
+    def __len__(self) -> int:
+        return len(self._links)
+
     async def serve(self, request: web.BaseRequest, admit: Admit) -> web.StreamResponse:
         """Take the beats of the head that calls until the link ends; raises Invalid, Malformed, Unavailable."""
         if self._closed:
@@ -93,12 +96,12 @@ class Links:
         try:
             await self._receive(websocket, link)
         except TimeoutError:
-            log.debug("Heartbeat link closed", head=link.head, reason="no beat came for long")
+            log.debug("Heartbeat link closed", peer=link.head, reason="no beat came for long")
         except Denied as err:  # it is not known any more, or not as it was: if it may, it links again
-            log.debug("Heartbeat link closed", head=link.head, reason=err.reason)
+            log.debug("Heartbeat link closed", peer=link.head, reason=err.reason)
         except AgentError as err:
             tell = log.warning if self.worth_telling(link.head, _NO_BEATS) else log.debug
-            tell("Heartbeat link closed", head=link.head, reason=err.reason)
+            tell("Heartbeat link closed", peer=link.head, reason=err.reason)
         finally:
             if self._links.get(link.head) is link:
                 del self._links[link.head]
@@ -111,7 +114,7 @@ class Links:
             try:
                 link.check()
             except Denied as err:
-                log.debug("Heartbeat link closed", head=link.head, reason=err.reason)
+                log.debug("Heartbeat link closed", peer=link.head, reason=err.reason)
                 link.cut()
 
     def worth_telling(self, address: str | None, reason: str) -> bool:

@@ -12,8 +12,8 @@ import structlog
 from agent.config import Live
 from agent.errors import AgentError, Conflict, Unavailable
 from agent.files.housekeeping import Housekeeping
-from agent.files.survey import Candidate, Survey, Surveyor, batches
-from agent.files.trash import TrashRoom
+from agent.files.survey import Candidate, Survey, Surveyor, Surveys, batches
+from agent.files.trash import Moved, TrashRoom
 from agent.files.unused import objection
 from agent.loops import Loops, periodic
 from agent.model import Kept, StoredFile
@@ -65,8 +65,14 @@ class Collector:
         self._looking = False
         self._problem: str | None = None
         self._check_trash = asyncio.Event()
+        self.removed = Moved()
         self.trash = TrashRoom(store, references, own, turns, live)
         self.housekeeping = Housekeeping(store, references, live, self._surveyor, self.trash)
+
+    @property
+    def surveys(self) -> Surveys:
+        """The figures of the surveys until now."""
+        return self._surveyor.past
 
     async def unused(self) -> Survey:
         """What could be removed now; nothing is changed."""
@@ -126,6 +132,7 @@ class Collector:
                 effect="files younger than a day are never unused, whatever files.min_age says",
                 todo="put the file store on ext4",
             )
+        await self.trash.look()
         await self.trash.tidy()
 
     async def _remove(self, survey: Survey, turn: Turn) -> Removal:
@@ -140,6 +147,7 @@ class Collector:
         finally:
             size = sum(row.size for row in removal.removed)
             removal.meta = {**survey.meta, "files": len(removal.removed), "bytes": size}
+            self.removed.add(row.size for row in removal.removed)
             if removal.removed:
                 log.info("Unused files removed", files=len(removal.removed), bytes=size, kept=len(removal.kept))
         return removal

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import structlog
 
 from agent.config import Live
+from agent.errors import Unavailable
 from agent.files.unused import least_age, listable, why_kept, why_unused
 from agent.model import FileFacts, Kept, StoredFile, rfc3339
 from agent.ports import Clock, FileStore, References
@@ -41,6 +42,7 @@ class Survey:
     kept: list[Kept] = field(default_factory=list)
     scanned: int = 0
     references: int = 0
+    unreferenced: int = 0
     took: float = 0.0
 
     @property
@@ -54,6 +56,33 @@ class Survey:
         }
 
 
+@dataclass(slots=True)
+class Surveys:
+    """What has been found so far; of a survey only its figures are kept, however many files it found."""
+
+    done: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    """That those took which were done."""
+    ended: float | None = None
+    """When the last one was done, monotonic."""
+    scanned: int = 0
+    referenced: int = 0
+    unused: int = 0
+    unused_bytes: int = 0
+    kept: int = 0
+
+    def note(self, survey: Survey) -> None:
+        """Take the figures of one that has just been done."""
+        self.done += 1
+        self.seconds += survey.took
+        self.ended = survey.started + survey.took
+        self.scanned = survey.scanned
+        self.referenced = survey.scanned - survey.unreferenced
+        self.unused, self.unused_bytes = len(survey.unused), sum(item.facts.size for item in survey.unused)
+        self.kept = len(survey.kept)
+
+
 class Surveyor:
     """Makes surveys, one at a time: who asks while one is under way shares the next, which begins after they asked."""
 
@@ -65,6 +94,7 @@ class Surveyor:
         self._turn = asyncio.Lock()
         self._waiting = 0
         self._last: Survey | None = None
+        self.past = Surveys()
 
     async def survey(self) -> Survey:
         """A survey that began after this call. Raises Unavailable when anything could not be read."""
@@ -73,17 +103,27 @@ class Surveyor:
         try:
             async with self._turn:
                 if self._last is None or self._last.started <= asked:
-                    self._last = await self._survey()
+                    self._last = await self._counted()
                 return self._last
         finally:
             self._waiting -= 1
             if not self._waiting:
                 self._last = None
 
+    async def _counted(self) -> Survey:
+        try:
+            survey = await self._survey()
+        except Unavailable:
+            self.past.failed += 1
+            raise
+        self.past.note(survey)
+        return survey
+
     async def _survey(self) -> Survey:
         survey = Survey(self._clock.monotonic())
         sighting = await self._store.unreferenced(self._references.references())
         survey.scanned, survey.references = sighting.scanned, sighting.references
+        survey.unreferenced = len(sighting.unreferenced)
         await self.judge(survey, sighting.unreferenced)
         survey.took = self._clock.monotonic() - survey.started
         log.debug("File store surveyed", unused=len(survey.unused), scanned=survey.scanned, took=round(survey.took, 3))

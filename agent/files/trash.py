@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 
 import structlog
 
@@ -18,6 +19,20 @@ from agent.records.turns import Turns
 log = structlog.get_logger()
 
 
+@dataclass(slots=True)
+class Moved:
+    """Files and bytes since the agent started."""
+
+    files: int = 0
+    bytes: int = 0
+
+    def add(self, sizes: Iterable[int]) -> None:
+        """Count some more."""
+        for size in sizes:
+            self.files += 1
+            self.bytes += size
+
+
 class TrashRoom:
     """Lists, restores, empties, and keeps the trash as it should be."""
 
@@ -27,6 +42,10 @@ class TrashRoom:
         self._own = own
         self._turns = turns
         self._live = live
+        self.restored, self.purged, self.content = Moved(), Moved(), Moved()
+        """What was put back, what was removed for good, and what was here when it was last looked at."""
+        self.usage: float | None = None
+        """How full the store's disk was then, in percent."""
 
     async def listing(self) -> list[TrashedFile]:
         """What can be restored, the oldest first. Raises Unavailable."""
@@ -64,6 +83,7 @@ class TrashRoom:
         kept: list[Kept] = []
         for batch in batches(files):
             _sort(batch, await self._store.purge(batch), gone, kept)
+        self.purged.add(file.size for file in gone)
         if gone:
             log.info(event, files=len(gone), bytes=sum(file.size for file in gone), kept=len(kept))
         return gone, kept
@@ -90,6 +110,12 @@ class TrashRoom:
         old = expired(trash, now, self._live.config.files.trash_ttl)
         await self.purge(old, "Trash expired")
         await self._make_room(trash[len(old) :], now)
+
+    async def look(self) -> None:
+        """Note what is here and how full the disk is; raises Unavailable."""
+        content = Moved()
+        content.add(file.size for file in await self._store.trash())
+        self.content, self.usage = content, await self._store.usage()
 
     async def rescue(self, filenames: Collection[str]) -> set[str]:
         """Put back the newest copy of each of these, to which an object refers, where nothing is in its place.
@@ -127,6 +153,7 @@ class TrashRoom:
             if await self._store.usage() <= self._live.config.files.trash_watermark:
                 break
             _sort([file], await self._store.purge([file]), early, kept)
+        self.purged.add(file.size for file in early)
         if early:
             log.warning(
                 "Trash let go early: the disk is fuller than files.trash_watermark",
@@ -140,6 +167,7 @@ class TrashRoom:
         kept: list[Kept] = []
         for batch in batches(files):
             _sort(batch, await self._store.restore(batch), restored, kept)
+        self.restored.add(file.size for file in restored)
         return restored, kept
 
 

@@ -17,6 +17,7 @@ from agent.heads.gossip import Gossip
 from agent.heads.members import Members
 from agent.heads.outage import Outage
 from agent.heads.registry import HeadRegistry
+from agent.histogram import Histogram
 from agent.loops import Loops, periodic
 from agent.model import Departure
 from agent.ports import CHANGED, Clock, Peers
@@ -28,10 +29,13 @@ SOON, LATER = 0.2, 2.0
 that lasts longer than the greater has been pause enough."""
 _REASONS = 1
 """Told of one time of trouble: the other head may say another with each refusal."""
-_ADVICE = (
+_TODO = (
     "look there with `systemctl status clusterware-head-agent`; "
     "a head that is gone for good is removed with `cw-headctl heads evict`"
 )
+
+LAGS = (0.001, 0.005, 0.02, 0.1, 0.25, 1.0, 3.0)
+"""Seconds that ticks which come late are counted by."""
 
 Send = Callable[[bytes], Awaitable[None]]
 
@@ -76,7 +80,14 @@ class Heartbeat:
         self._beat_now = asyncio.Event()
         self._members_changed = asyncio.Event()
         self._stopped = False
+        self.lag = Histogram(LAGS)
+        """How late the event loop came to each tick."""
         registry.follow(self._follow)
+
+    @property
+    def links(self) -> int:
+        """How many links to other heads are open."""
+        return len(self._lines)
 
     async def run(self) -> None:
         """Keep the links, beat, and have the detector judge; for ever."""
@@ -107,7 +118,9 @@ class Heartbeat:
     async def _tick(self) -> None:
         while True:
             self._detector.tick()
+            due = self._clock.monotonic() + self._detector.pause
             await asyncio.sleep(self._detector.pause)
+            self.lag.note(max(0.0, self._clock.monotonic() - due))
 
     async def _beat(self) -> None:
         self._loop.interval = self._live.config.heartbeat.interval
@@ -158,9 +171,9 @@ class Heartbeat:
             if now - began > LATER:
                 pause = SOON
             if failed.code != CHANGED and outage.worth_telling(failed.reason, now, heartbeat.timeout):
-                log.warning("Heartbeats do not reach a head", head=uid, reason=failed.reason, advice=_ADVICE)
+                log.warning("Heartbeats do not reach a head", head_uid=uid, reason=failed.reason, todo=_TODO)
             else:
-                log.debug("Heartbeat link not open", head=uid, reason=failed.reason)
+                log.debug("Heartbeat link not open", head_uid=uid, reason=failed.reason)
             if failed.code != CHANGED or held <= heartbeat.interval:
                 await asyncio.sleep(pause * random.uniform(0.5, 1))
                 pause = min(2 * pause, LATER)
@@ -182,9 +195,9 @@ class Heartbeat:
         """Beat over an open link until it breaks, from now on; gives why it did."""
         self._lines[uid] = line
         if outage.end():
-            log.info("Heartbeats reach a head again", head=uid, after=round(self._clock.monotonic() - outage.began, 1))
+            log.info("Heartbeats reach a head again", head_uid=uid, after=round(self._clock.monotonic() - outage.began, 1))
         else:
-            log.debug("Heartbeats reach a head", head=uid)
+            log.debug("Heartbeats reach a head", head_uid=uid)
         try:
             if not self._stopped:
                 await line.put(encode(self._next_beat()))

@@ -103,6 +103,11 @@ class StoreEngine(Protocol):
         """Why the store cannot be used (damaged, disk full, ...), one sentence; None while it can."""
         ...
 
+    @property
+    def revision(self) -> int:
+        """The newest revision that is known."""
+        ...
+
     async def check(self) -> list[str]:
         """An integrity check: what is wrong, an empty list when all is well."""
         ...

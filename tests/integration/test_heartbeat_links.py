@@ -106,7 +106,7 @@ async def test_a_removal_reaches_everybody_within_a_second_and_the_removed_head_
             await wait_for(lambda: third.uid in second.members.tombstones)
             await wait_for(lambda: not third.registry.belongs)
     told = [line for line in lines if line["event"] == "Head no longer in its cluster"]
-    assert [(line["head"], line["how"]) for line in told] == [(third.uid, "removed")]
+    assert [(line["head_uid"], line["how"]) for line in told] == [(third.uid, "removed")]
     assert third.uid not in third.members.heads
     await wait_for(lambda: first.members.digest == second.members.digest)
     counts = beats_of(first, third), beats_of(second, third)
@@ -282,10 +282,10 @@ async def test_a_link_that_is_not_read_drops_beats_never_waits_and_is_given_up_i
 
     async def flood(url: str) -> None:
         nonlocal sent
-        async with open_link(unverified_context(), "deaf", url, TIMEOUT) as send:
+        async with open_link(unverified_context(), "deaf", url, TIMEOUT) as link:
             while True:
                 async with asyncio.timeout(0.2):
-                    await send(b"x" * BACKLOG)
+                    await link.send(b"x" * BACKLOG)
                 sent += 1
                 await asyncio.sleep(0.01)
 

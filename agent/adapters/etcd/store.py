@@ -152,6 +152,11 @@ class EtcdStore:
             return err.reason
         return next((told(alarm, {}) for alarm in self._pulse.alarms), None)
 
+    @property
+    def revision(self) -> int:
+        """The newest revision that is known."""
+        return self._cache.newest
+
     async def check(self) -> list[str]:
         """Alarms, members that do not answer, and members that do not hold the same records."""
         try:

@@ -11,7 +11,7 @@ from typing import Any, Self
 from typing_extensions import override
 
 from agent.adapters.peers.exchange import exchange, session
-from agent.adapters.peers.link import open_link
+from agent.adapters.peers.link import Link, open_link
 from agent.adapters.peers.tls import member_context
 from agent.config import Live
 from agent.errors import NotFound, Unavailable
@@ -60,6 +60,7 @@ class HttpPeers(Peers):
         self._identity = identity
         self._clock = clock
         self._lines: dict[str, _Line] = {}
+        self._links: dict[str, Link] = {}
         self._opening = asyncio.Lock()
 
     @classmethod
@@ -107,14 +108,24 @@ class HttpPeers(Peers):
         """Open the heartbeat's WebSocket; raises Unavailable, NotFound, and Denied when that head refuses this one."""
         async with self._opening:
             line = await self._current(uid)
-        async with open_link(line.context, uid, line.url, line.silence) as put:
+        async with open_link(line.context, uid, line.url, line.silence) as link:
 
             async def send(frame: bytes) -> None:
                 if not self._holds(line):
                     raise Unavailable(f"the link to head {uid} rests on what has changed since", code=CHANGED)
-                await put(frame)
+                await link.send(frame)
 
-            yield send
+            self._links[uid] = link
+            try:
+                yield send
+            finally:
+                if self._links.get(uid) is link:
+                    del self._links[uid]
+
+    def round_trips(self) -> dict[str, float]:
+        """Seconds to each head to which a link is open and there is a figure yet; see `Link`."""
+        found = {uid: link.round_trip for uid, link in self._links.items()}
+        return {uid: seconds for uid, seconds in found.items() if seconds is not None}
 
     def _holds(self, line: _Line) -> bool:
         """Whether trust is as it was when the line was opened; what cannot be known now has not changed."""

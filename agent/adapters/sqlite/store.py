@@ -148,6 +148,11 @@ class SqliteStore:
         if self._connections.failure is not None:
             raise self._connections.failure
 
+    @property
+    def revision(self) -> int:
+        """The newest revision that is known."""
+        return self._connections.revision
+
     async def check(self) -> list[str]:
         """An integrity check beside the work that goes on; with damage found, the store is not used any more."""
         if self._connections.failure is not None:
