@@ -38,7 +38,7 @@ async def admit(call: Call) -> Answer:
         )
     asked = await call.body_as(JoinRequest)
     welcome = await call.rooms.admission.admit(asked)
-    log.warning("CA key handed out", head=asked.uid, token_id=call.caller.token_id, subject=call.caller.subject)
+    log.warning("CA key handed out", head_uid=asked.uid, token_id=call.caller.token_id, subject=call.caller.subject)
     return Answer(welcome, headers={"Cache-Control": "no-store"})
 
 

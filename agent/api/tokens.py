@@ -43,7 +43,7 @@ async def make_token(call: Call) -> Answer:
         subject=claims.subject,
         permissions=permissions,
         expires=expires,
-        uid=call.caller.uid,
+        local_uid=call.caller.uid,
     )
     data = {"token": issued.token, "expires": expires, "permissions": permissions, "subject": claims.subject}
     return Answer(data, status=201, headers={"Cache-Control": "no-store"})

@@ -35,7 +35,7 @@ FIRST_LOOK = 2.0
 async def run(path: Path, live: Live) -> int:
     """Run the daemon until a signal stops it; returns the exit status."""
     status = 0
-    logging = Logging(live.config.log.level, live.config.log.format)
+    logging = Logging(live.config.log.level, live.config.log.format, head_uid=live.config.head.uid)
     signals = Signals()
     try:
         async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
@@ -75,7 +75,7 @@ async def _serve(agent: Agent, live: Live, signals: Signals) -> None:
             await agent.supervisor.ready()
     async with serving(agent.api, listeners, context, lambda: live.config.api.drain):
         notify("READY=1")
-        log.info("Agent started", version=__version__, head=live.config.head.uid)
+        log.info("Agent started", version=__version__, head_uid=live.config.head.uid)
         await signals.stop.wait()
         notify("STOPPING=1")
         log.info("Agent is stopping")

@@ -132,7 +132,7 @@ class Cleaner:
                 freed = await self._perform(action, work, turn)
             except AgentError as err:
                 stuck = stuck or action.kind == What.ENGINE
-                log.warning("Cleaning left something alone", kind=action.kind, target=action.target, reason=err.reason)
+                log.warning("Cleaning left something alone", kind=action.kind, object=action.target, reason=err.reason)
                 work.skipped.append(Skipped(action.action, action.kind, action.target, err.reason))
             else:
                 work.performed.append(replace(action, bytes=freed))
@@ -193,7 +193,7 @@ class Cleaner:
         if why_forget(record, heads, config.head.uid, self._clock.now(), config.database.tombstone_ttl) is None:
             raise Conflict("is needed again")
         await turn.renew(Delete(kind, uid, expect=record.revision))
-        log.info("Record of a head that is gone forgotten", kind=kind, target=uid)
+        log.info("Record of a head that is gone forgotten", kind=kind, object=uid)
 
     async def _drop(self, name: str, made: Backup | None) -> int:
         for backup in surplus(await self._backups.listing(), self._live.config.database.backups, made):

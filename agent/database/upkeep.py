@@ -70,7 +70,7 @@ class Upkeep:
             await self._dismiss(head)
         for head in todo.promote:
             if await self._engine.promote(head):
-                log.info("Database member has a vote now", head=head)
+                log.info("Database member has a vote now", head_uid=head)
 
     async def _dismiss(self, head: str) -> None:
         reason = await self._engine.objection(head)
@@ -82,6 +82,6 @@ class Upkeep:
             except AgentError as err:
                 reason = err.reason
         if reason is None:
-            log.info("Database member dismissed: its head has no record any more", head=head)
+            log.info("Database member dismissed: its head has no record any more", head_uid=head)
         else:
-            log.warning("Database member of a removed head is kept", head=head, reason=reason)
+            log.warning("Database member of a removed head is kept", head_uid=head, reason=reason)

@@ -77,11 +77,11 @@ class Admission:
             heads, tombstones = await self._store.records(Kind.HEAD), await self._store.records(Kind.TOMBSTONE)
         log.warning(
             "Head admitted",
-            head=asked.uid,
+            head_uid=asked.uid,
             generation=record.body.get("generation"),
             url=asked.url,
             key_sha256=issued.key_sha256,
-            advice="it was given the cluster's CA with its key: make sure that this was meant",
+            todo="it was given the cluster's CA with its key: make sure that this was meant",
         )
         return Welcome(issued, listing(self._registry.members.cluster, heads, tombstones), attachment)
 
@@ -138,7 +138,9 @@ class Admission:
             await self._directory.remove(record.uid, force=True)
         except AgentError as err:
             todo = "remove the head with DELETE /head/<uid>, or have it join again"
-            log.warning("Record of a head that could not join is left", head=record.uid, reason=err.reason, todo=todo)
+            log.warning(
+                "Record of a head that could not join is left", head_uid=record.uid, reason=err.reason, todo=todo
+            )
 
 
 def check_names(names: Sequence[str]) -> None:

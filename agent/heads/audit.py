@@ -13,25 +13,25 @@ log = structlog.get_logger()
 
 def registered(record: Record) -> None:
     """A head has come into the cluster."""
-    log.info("Head registered", head=record.uid, ssh_key=ssh_fingerprint(record.body.get("ssh_public", "")))
+    log.info("Head registered", head_uid=record.uid, ssh_key=ssh_fingerprint(record.body.get("ssh_public", "")))
 
 
 def changed(before: Record, after: Record) -> None:
     """A head's record is another one than it was."""
     fields = sorted(name for name in {*before.body, *after.body} if before.body.get(name) != after.body.get(name))
-    log.info("Head changed", head=after.uid, fields=fields)
+    log.info("Head changed", head_uid=after.uid, fields=fields)
     keys = [name for name in KEYS if name in fields]
     if keys:
         log.warning(
             "Head key changed",
-            head=after.uid,
+            head_uid=after.uid,
             fields=keys,
             old_ssh_key=ssh_fingerprint(before.body.get("ssh_public", "")),
             new_ssh_key=ssh_fingerprint(after.body.get("ssh_public", "")),
-            advice="whoever holds this key can act for the head: make sure that this was meant",
+            todo="whoever holds this key can act for the head: make sure that this was meant",
         )
 
 
 def removed(record: Record) -> None:
     """A head was taken out of the cluster."""
-    log.warning("Head removed", head=record.uid, description=record.body.get("description", ""))
+    log.warning("Head removed", head_uid=record.uid, description=record.body.get("description", ""))

@@ -88,7 +88,7 @@ class Gossip:
                     await self._learn(uid, theirs)
                 except AgentError as err:
                     self._leave_alone(uid)
-                    log.debug("List of heads not learned", head=uid, reason=err.reason)
+                    log.debug("List of heads not learned", peer=uid, reason=err.reason)
 
     def _leave_alone(self, uid: str) -> None:
         """For longer each time: what one head says, in whatever way it is wrong, must not keep the others busy."""
@@ -144,18 +144,18 @@ class Gossip:
         except msgspec.ValidationError as err:
             raise Conflict(f"head {uid} tells no list: {err}") from err
         if told.cluster != (mine := self._registry.members.cluster):
-            log.warning("List of heads is another cluster's", head=uid, cluster=repr(told.cluster[:64]), ours=mine)
+            log.warning("List of heads is another cluster's", peer=uid, cluster=repr(told.cluster[:64]), ours=mine)
             self._leave_alone(uid)
             return
         if learned := await self.merge(of_listing(told, self._clock.now()), mine):
-            log.info("List of heads merged", source=uid, changed=learned)
+            log.info("List of heads merged", peer=uid, changed=learned)
         self._merged[uid] = (theirs, self.digest)
         self._left_alone.pop(uid, None)
 
     def _say_revived(self, done: Sequence[Change]) -> None:
         for change in done:
             if isinstance(change, Delete) and change.kind is Kind.TOMBSTONE and change.uid != self._registry.self_uid:
-                log.warning("Removed head is a member again", head=change.uid, advice=_REVIVED)
+                log.warning("Removed head is a member again", head_uid=change.uid, todo=_REVIVED)
 
     def _remembered(self, theirs: Roster, known: set[str]) -> Roster:
         """Without the tombstones that this head would only forget again."""

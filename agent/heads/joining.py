@@ -146,7 +146,7 @@ class Joining:
             err.reason = f"cannot join, at the step {step!r}: {err.reason.removeprefix('cannot join: ')}; {what}"
             err.args = (err.reason,)
             raise
-        log.warning("Joined a cluster", cluster=met.cluster, by=met.uid, url=invitation.url)
+        log.warning("Joined a cluster", cluster=met.cluster, peer=met.uid, url=invitation.url)
         return Joined(met.cluster, self._registry.self_uid, met.uid, already=False, steps=steps.all)
 
     async def _have_a_database(self, *, force: bool) -> None:

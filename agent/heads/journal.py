@@ -25,13 +25,13 @@ class Journal:
 
     def _tell_turn(self, turn: Turn) -> None:
         judged = self._detector.judgement(turn.uid)
-        fields = {"head": turn.uid, "before": str(turn.before), "last_seen": judged.last_seen if judged else None}
+        fields = {"head_uid": turn.uid, "before": str(turn.before), "last_seen": judged.last_seen if judged else None}
         match turn.after:
             case State.DOWN if judged is not None and judged.clean:
                 log.info("Head has stopped", **fields)
             case State.DOWN:
-                advice = "start its agent, or remove it with DELETE /heads/down if it will not come back"
-                log.warning("Head is down", **fields, advice=advice)
+                todo = "start its agent, or remove it with DELETE /heads/down if it will not come back"
+                log.warning("Head is down", **fields, todo=todo)
             case State.SUSPECT:
                 log.info("Head is suspect", **fields)
             case State.UNKNOWN:
@@ -44,7 +44,7 @@ class Journal:
         if self._standing is before:
             return
         if self._standing is Standing.MINORITY:
-            advice = "look at the network and at the other heads; until then nothing is evicted or removed from here"
-            log.warning("Most heads are not heard", advice=advice)
+            todo = "look at the network and at the other heads; until then nothing is evicted or removed from here"
+            log.warning("Most heads are not heard", todo=todo)
         elif before is Standing.MINORITY:
             log.info("Most heads are heard")

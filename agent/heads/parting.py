@@ -34,7 +34,7 @@ class Parting:
                 await self._store.commit(*changes)
             except NotFound as err:
                 raise Stale("the record has gone in between") from err
-            log.warning("Head left", head=uid, description=record.body.get("description", ""))
+            log.warning("Head left", head_uid=uid, description=record.body.get("description", ""))
 
         await until_settled(attempt)
         await self._registry.load()

@@ -184,10 +184,10 @@ class HeadRegistry:
 
     def _say_gone(self, departure: Departure) -> None:
         if departure is Departure.LEFT:  # at its own wish, as `cw-headctl leave` tells or will tell
-            log.info("Head has left its cluster", head=self.self_uid)
+            log.info("Head has left its cluster", head_uid=self.self_uid)
             return
-        advice = "it does not come back by itself: have it join again"
-        log.error("Head no longer in its cluster", head=self.self_uid, how=departure, advice=advice)
+        todo = "it does not come back by itself: have it join again"
+        log.error("Head no longer in its cluster", head_uid=self.self_uid, how=departure, todo=todo)
 
     async def _bury_own(self, departure: Departure, generation: int) -> None:
         record = await self._store.get(Kind.HEAD, self.self_uid)
@@ -239,5 +239,5 @@ def _typed(records: list[Record], shape: type[T]) -> dict[str, T]:
         try:
             found[record.uid] = msgspec.convert(record.body, shape)
         except msgspec.ValidationError as err:
-            log.error("Record unreadable", kind=record.kind, uid=record.uid, reason=str(err))
+            log.error("Record unreadable", kind=record.kind, object=record.uid, reason=str(err))
     return found

@@ -83,7 +83,7 @@ class Verdicts:
                 await self._store.commit(change)
             except (Conflict, Stale, NotFound):
                 continue  # another head was faster, and its change wakes this loop when it is seen here
-            log.debug("Verdict written" if isinstance(change, Put) else "Verdict taken back", head=change.uid)
+            log.debug("Verdict written" if isinstance(change, Put) else "Verdict taken back", head_uid=change.uid)
 
     def look(self, members: Members, now: datetime) -> Outlook:
         """The outlook that all heads share while they can; else this head's own."""
@@ -116,7 +116,7 @@ class Verdicts:
             try:
                 verdict = msgspec.convert(record.body, Verdict)
             except msgspec.ValidationError as err:
-                log.error("Record unreadable", kind=record.kind, uid=record.uid, reason=str(err))
+                log.error("Record unreadable", kind=record.kind, object=record.uid, reason=str(err))
                 continue
             noticed = before[record.uid].noticed if record.uid in before else now
             known[record.uid] = _Known(verdict, record.revision, noticed)

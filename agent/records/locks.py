@@ -158,7 +158,7 @@ class Locks:
             why = lapsed(held, self_uid=self._self_uid, run=self._run, forgotten=forgotten, gone=gone, still=still)
         if why is None:
             raise _busy(held, work)
-        log.warning("Lock taken over", lock=record.uid, why=why, work=work, before=held.work if held else None)
+        log.warning("Lock taken over", lock=record.uid, reason=why, work=work, before=held.work if held else None)
 
 
 def holder(record: Record) -> str | None:

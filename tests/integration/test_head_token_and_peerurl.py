@@ -115,7 +115,9 @@ async def test_the_token_is_in_the_answer_and_not_in_the_log(here: Head) -> None
     with structlog.testing.capture_logs() as lines:
         _, body = await make(here, permissions=["HeadsWrite"], subject="alice")
     audit = [line for line in lines if line["event"] == "Token issued"]
-    assert [(line["subject"], line["permissions"], line["uid"]) for line in audit] == [("alice", ["HeadsWrite"], 0)]
+    assert [(line["subject"], line["permissions"], line["local_uid"]) for line in audit] == [
+        ("alice", ["HeadsWrite"], 0)
+    ]
     assert body["data"]["token"] not in str(lines)
     assert body["data"]["token"].rsplit(".", 1)[1] not in str(lines)
 

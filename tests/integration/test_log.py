@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.log import message_id
+from agent.journald import message_id
 
 ROOT = Path(__file__).parents[2]
 

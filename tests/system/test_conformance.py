@@ -313,7 +313,7 @@ def test_a_change_of_keys_is_audited_apart_with_who_and_from_where(network: Netw
     writer = network.with_token("HeadsWrite")
     writer.ask("PATCH", f"/head/{PEER}", {"ssh_public": ssh.pair("ed25519", 3).public}, X_Request_Id="audit-1")
 
-    audit = {line["MESSAGE"].partition(" head=")[0]: line for line in lines(network.head, "audit-1")}
+    audit = {line["MESSAGE"].partition(" head_uid=")[0]: line for line in lines(network.head, "audit-1")}
     assert audit["Head key changed"]["NEW_SSH_KEY"] != audit["Head key changed"]["OLD_SSH_KEY"]
     (change,) = [line for message, line in audit.items() if message.startswith("Request changed something")]
     assert (change["SUBJECT"], change["PEER"], change["STATUS"]) == ("alice", network.near.address, "200")

@@ -403,7 +403,7 @@ def test_what_an_operator_must_know_is_in_the_journal(three: Watcher) -> None:
         three.wait(5)
         three.wait(10, PEER, OTHER)
         three.beat(PEER, stopping=True)
-    told = [(line["log_level"], line["event"], line.get("head")) for line in lines]
+    told = [(line["log_level"], line["event"], line.get("head_uid")) for line in lines]
     assert ("warning", "Head is down", OTHER) in told
     assert ("warning", "Most heads are not heard", None) in told
     assert ("info", "Most heads are heard", None) in told

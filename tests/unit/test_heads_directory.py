@@ -222,7 +222,7 @@ async def test_a_change_of_keys_is_audited_apart(
         await room.directory.patch(PEER, change)
     apart = [line for line in logs if line["event"] == "Head key changed"]
     assert [line["fields"] for line in apart] == ([keys] if keys else [])
-    assert all(line["log_level"] == "warning" and line["head"] == PEER for line in apart)
+    assert all(line["log_level"] == "warning" and line["head_uid"] == PEER for line in apart)
 
 
 async def test_nobody_is_down_as_long_as_nobody_listens(room: HeadRoom) -> None:

@@ -82,7 +82,7 @@ async def test_a_head_that_says_something_else_is_asked_and_what_is_newer_is_tak
         await wait_for(lambda: OTHER in room.registry.members.heads)
     assert room.asked == [(PEER, "/head/roster")]
     assert room.registry.members.heads[PEER].description == "x"
-    assert {"event": "List of heads merged", "source": PEER, "changed": [PEER, OTHER], "log_level": "info"} in lines
+    assert {"event": "List of heads merged", "peer": PEER, "changed": [PEER, OTHER], "log_level": "info"} in lines
 
 
 async def test_a_head_that_says_the_same_is_not_asked(room: Room) -> None:
@@ -136,7 +136,7 @@ async def test_a_removed_head_that_is_back_by_anothers_word_is_told_of(room: Roo
         assert not [line for line in lines if line["log_level"] == "warning"]
         await room.gossip.merge(back, CLUSTER)
         await room.gossip.merge(back, CLUSTER)
-    told = [(line["event"], line["head"]) for line in lines if line["log_level"] == "warning"]
+    told = [(line["event"], line["head_uid"]) for line in lines if line["log_level"] == "warning"]
     assert told == [("Removed head is a member again", PEER)]
 
 

@@ -179,7 +179,7 @@ async def test_any_other_refusal_is_no_removal(room: Room, refusal: Denied) -> N
 
 def told(lines: list[MutableMapping[str, Any]]) -> list[tuple[str, str]]:
     """What stands in the journal at its usual level."""
-    return [(line["event"], line["head"]) for line in lines if line["log_level"] != "debug"]
+    return [(line["event"], line["head_uid"]) for line in lines if line["log_level"] != "debug"]
 
 
 async def test_a_head_that_is_away_for_a_moment_is_nothing_for_the_journal(room: Room) -> None:
@@ -206,7 +206,7 @@ async def test_one_that_stays_away_is_told_once_with_what_to_do_and_so_is_its_re
         del room.peers.away[PEER]
         await wait_for(lambda: room.beats(PEER))
     assert told(lines) == [("Heartbeats do not reach a head", PEER), ("Heartbeats reach a head again", PEER)]
-    assert "systemctl status" in next(line["advice"] for line in lines if "advice" in line)
+    assert "systemctl status" in next(line["todo"] for line in lines if "todo" in line)
 
 
 async def test_a_link_that_rests_on_what_has_changed_is_opened_anew_without_a_word(room: Room) -> None:

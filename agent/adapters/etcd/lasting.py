@@ -48,7 +48,7 @@ class LastingCopy:
             copy = await asyncio.to_thread(archive.read, self._path)
             changed = (await asyncio.to_thread(self._path.stat)).st_mtime
         except (AgentError, OSError) as err:
-            log.warning("Copy of the database not used", path=str(self._path), reason=str(err))
+            log.warning("Copy of the database not used", file=str(self._path), reason=str(err))
             return
         self._cache.fill(copy)
         self._pulse.read_at = self._clock.monotonic() - max(0.0, self._clock.now().timestamp() - changed)
@@ -95,7 +95,7 @@ class LastingCopy:
             self._written = -1
             if self._failure is None:
                 todo = "until that is mended, a start without the database's quorum has old records, or none"
-                log.warning("Copy of the database not written", path=str(path), reason=str(err), todo=todo)
+                log.warning("Copy of the database not written", file=str(path), reason=str(err), todo=todo)
             self._failure = str(err)
         else:
             self._failure = None

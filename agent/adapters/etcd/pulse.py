@@ -134,9 +134,8 @@ class Pulse:
             return
         self._away = self.away
         if self._away:
-            log.warning(
-                "Database has no quorum", reason=self.failure, advice="what was read last is answered, marked stale"
-            )
+            effect = "what was read last is answered, marked stale; changes are refused"
+            log.warning("Database has no quorum", reason=self.failure, effect=effect)
         else:
             log.info("Database confirmed by a quorum", revision=self._cache.newest)
         self._told(ALL)

@@ -108,7 +108,7 @@ class IdentityFiles:
         """A new certificate. The key stays the same over reissues, or the pins in the other heads' records break."""
         head = Pair(issue(ca, key.public_key(), bearer, now), key)
         write(self._head_file, head)
-        log.info("Head certificate issued", because=why, until=head.certificate.not_valid_after_utc.isoformat())
+        log.info("Head certificate issued", reason=why, until=head.certificate.not_valid_after_utc.isoformat())
         return head
 
 

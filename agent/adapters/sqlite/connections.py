@@ -71,9 +71,9 @@ class Connections:
                 await self._open(alone=True)
                 log.warning(
                     "Database cannot be written",
-                    path=str(self.path),
+                    file=str(self.path),
                     reason=err.reason,
-                    advice="it can be read, so unused files can be removed to make room",
+                    effect="it can be read, so unused files can be removed to make room",
                 )
         except Unavailable as err:
             await self.close(err)
@@ -84,7 +84,7 @@ class Connections:
             self.unwritten = None
         if self.failure is not None:
             self.failure = None
-            log.info("Database opened", path=str(self.path), revision=self.revision)
+            log.info("Database opened", file=str(self.path), revision=self.revision)
         self._told()
 
     async def reopen(self) -> None:
@@ -102,7 +102,7 @@ class Connections:
         """Note that a write worked."""
         if self.unwritten is not None:
             self.unwritten = None
-            log.info("Database can be written again", path=str(self.path))
+            log.info("Database can be written again", file=str(self.path))
 
     async def _write_again(self) -> None:
         """Find out whether a write works again, by one that changes nothing."""
@@ -129,10 +129,10 @@ class Connections:
             return
         self._said = why.reason
         if isinstance(why, Damaged):
-            advice = "the file is left as it is: bring back a backup with cw-headctl database restore"
+            todo = "the file is left as it is: bring back a backup with cw-headctl database restore"
         else:
-            advice = "opening it is tried again and again"
-        log.error("Database unusable", path=str(self.path), reason=why.reason, advice=advice)
+            todo = "mend that; opening it is tried again by itself"
+        log.error("Database unusable", file=str(self.path), reason=why.reason, todo=todo)
         self._told()
 
     @contextlib.contextmanager
@@ -159,8 +159,8 @@ class Connections:
 
     def _cannot_write(self, why: DiskFull) -> None:
         if self.unwritten is None:
-            advice = "make room on its disk; it can be read, so unused files can be removed"
-            log.error("Database cannot be written", path=str(self.path), reason=why.reason, advice=advice)
+            todo = "make room on its disk; it can be read, so unused files can be removed"
+            log.error("Database cannot be written", file=str(self.path), reason=why.reason, todo=todo)
         self.unwritten = why
 
     def need_room(self, doing: str) -> None:

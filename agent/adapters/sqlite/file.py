@@ -78,7 +78,7 @@ def prepare(path: Path, migrations: Migrations = MIGRATIONS, *, alone: bool = Fa
     try:
         if beside(path, ".restored").exists():
             aside = finish_restore(path)
-            log.warning("Interrupted restore finished", path=str(path), old=str(aside))
+            log.warning("Interrupted restore finished", file=str(path), old=str(aside))
         if not os.path.lexists(path):
             _begin(path, migrations)
         found = path.stat()
@@ -115,7 +115,7 @@ def _begin(path: Path, migrations: Migrations) -> None:
     sync(draft)
     draft.rename(path)
     sync(path.parent)
-    log.info("Database begun", path=str(path))
+    log.info("Database begun", file=str(path))
 
 
 def copy_out(path: Path, target: Path) -> int:
