@@ -55,14 +55,18 @@ class Upkeep:
         self._may_act = may_act
         self._self_uid = self_uid
         self._clock = clock
+        self.members: Sequence[EngineMember] = ()
+        """Those of the last look; none while they cannot be asked, or while this head is in the minority."""
         self._strangers: dict[str, float] = {}
         """Members without a head's record, by when they were first seen."""
 
     async def reconcile(self) -> None:
         """Dismiss and promote whoever is due. Raises Unavailable while the engine cannot be asked."""
+        self.members = ()
         if self._engine.kind != "etcd" or not self._may_act():
             return
-        members, heads, now = await self._engine.members(), self._heads(), self._clock.monotonic()
+        self.members = members = await self._engine.members()
+        heads, now = self._heads(), self._clock.monotonic()
         self._strangers = {m.head: self._strangers.get(m.head, now) for m in members if m.head not in heads}
         waited = [head for head, since in self._strangers.items() if now - since >= JOINING]
         todo = due(members, heads, self._self_uid, waited)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 
@@ -25,6 +26,10 @@ class Identity:
     """This head's addresses that others can use, the best first."""
     url: str | None
     """Where others reach this agent; None when it listens nowhere that they could reach."""
+    ends: datetime
+    """When the certificate ends; it is renewed long before."""
+    ca_ends: datetime
+    """When its CA does, which nothing renews."""
 
 
 def agent_url(listen: Sequence[str], addresses: Sequence[str]) -> str | None:

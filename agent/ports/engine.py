@@ -17,6 +17,8 @@ class EngineMember(Struct, frozen=True):
     peer_url: str
     client_urls: tuple[str, ...] = ()
     voter: bool = True
+    leader: bool = False
+    """Whether it decides the order of writes, as it says itself."""
     healthy: bool | None = None
     """Whether it answers now; None where nobody has asked."""
 

@@ -39,9 +39,9 @@ class EtcdMembership:
     async def members(self) -> Sequence[EngineMember]:
         """The members by uid, all of them asked at the same time, for a second, how they are."""
         found = await self._cluster.member_list()
-        health = await asyncio.gather(*(self._healthy(member) for member in found))
-        pairs = zip(found, health, strict=True)
-        return sorted((_described(member, healthy=healthy) for member, healthy in pairs), key=lambda one: one.head)
+        leaders = await asyncio.gather(*(self._leader(member) for member in found))
+        pairs = zip(found, leaders, strict=True)
+        return sorted((_described(member, leader) for member, leader in pairs), key=lambda one: one.head)
 
     async def objection(self, uid: str) -> str | None:
         """Why the others cannot do without that head's member now, or None."""
@@ -106,12 +106,16 @@ class EtcdMembership:
 
     async def _healthy(self, member: Member) -> bool:
         """Whether it answers within a second and knows a leader."""
+        return await self._leader(member) != 0
+
+    async def _leader(self, member: Member) -> int:
+        """The id of the leader that it knows; 0 when it knows none, or does not answer within a second."""
         for url in member.client_urls[:1]:
             try:
-                return (await self._cluster.status(url)).leader != 0
+                return (await self._cluster.status(url)).leader
             except AgentError:
-                return False
-        return False
+                return 0
+        return 0
 
     async def _patiently(self, change: Callable[[], Awaitable[T]]) -> T:
         """Change the members; tried again while etcd says that some member does not answer yet."""
@@ -155,13 +159,14 @@ def _check_free(peer_url: str, uid: str, members: Sequence[Member]) -> None:
             )
 
 
-def _described(member: Member, *, healthy: bool | None) -> EngineMember:
+def _described(member: Member, leader: int) -> EngineMember:
     return EngineMember(
         head=_head(member),
         peer_url=next(iter(member.peer_urls), ""),
         client_urls=member.client_urls,
         voter=not member.learner,
-        healthy=healthy,
+        leader=leader == member.id,
+        healthy=leader != 0,
     )
 
 

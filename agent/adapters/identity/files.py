@@ -72,6 +72,8 @@ class IdentityFiles:
             certificate=self._head_file,
             addresses=place.addresses,
             url=place.url or agent_url(place.listen, place.addresses),
+            ends=head.certificate.not_valid_after_utc,
+            ca_ends=ca.certificate.not_valid_after_utc,
         )
 
     def _ca(self, cluster: str | None, now: datetime) -> Pair:
