@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,9 @@ _HIDDEN = (
     "var/tmp",
 )
 """What of this machine a head does not see: its units, its keys, its temporary files, an agent of its own."""
+
+_POLICY = "usr/sbin/policy-rc.d"
+"""In a container it says that no package may start services; a head is no container to what runs in it."""
 
 _MASKED = (
     "getty.target",
@@ -57,6 +61,9 @@ def host_layer(layer: Path) -> None:
     for name, text in _FILES.items():
         (layer / name).parent.mkdir(parents=True, exist_ok=True)
         (layer / name).write_text(text)
+    if (Path("/") / _POLICY).exists():
+        (layer / _POLICY).parent.mkdir(parents=True, exist_ok=True)
+        os.mknod(layer / _POLICY, stat.S_IFCHR, os.makedev(0, 0))  # overlayfs' mark of what is not there
     (layer / "etc/systemd/system").mkdir(parents=True, exist_ok=True)
     for unit in _MASKED:
         (layer / "etc/systemd/system" / unit).symlink_to("/dev/null")

@@ -1,0 +1,116 @@
+"""Packages of this version, of the one before it and of a made-up next one, built as `make deb` builds them.
+
+Each is built once for what it is built from, and kept below build/.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.heads.layers import CHECKOUT
+
+_BUILDER = CHECKOUT / "packaging/deb/build"
+_PREVIOUS = CHECKOUT / "packaging/previous-version"
+_KEPT = CHECKOUT / "build/packages/tests"
+_SOURCES = ("agent", "systemd", "etc", "packaging", "CHANGELOG.md")
+_LIBRARIES = "build/lib/installed"
+NEXT = "0.99.0"
+"""What the made-up next version calls itself."""
+
+
+def current() -> Path:
+    """The package of this checkout."""
+    with tempfile.TemporaryDirectory() as directory:
+        return _built(_copied(Path(directory)))
+
+
+def previous() -> Path:
+    """The package of the version before; raises RuntimeError where git's history does not reach back to it."""
+    with tempfile.TemporaryDirectory() as directory:
+        return _built(previous_tree(Path(directory)))
+
+
+def following() -> Path:
+    """The package of a version to come, whose database has one more migration."""
+    with tempfile.TemporaryDirectory() as directory:
+        tree = _copied(Path(directory))
+        _edit(tree / "agent/__init__.py", r'__version__ = ".*"', f'__version__ = "{NEXT}"')
+        added = '(_RECORDS, ("CREATE TABLE of_the_next_version (x INTEGER) STRICT",))'
+        _edit(tree / "agent/adapters/sqlite/schema.py", r"= \(_RECORDS,\)", f"= {added}")
+        return _built(tree)
+
+
+def previous_tree(directory: Path) -> Path:
+    """The source tree of the version before, laid down in `directory`; raises RuntimeError as `previous` does."""
+    commit = _PREVIOUS.read_text().strip()
+    git = ["git", "-C", str(CHECKOUT), "-c", f"safe.directory={CHECKOUT}"]
+    if subprocess.run([*git, "cat-file", "-e", f"{commit}^{{commit}}"], capture_output=True, check=False).returncode:
+        raise RuntimeError(
+            f"cannot build the version before this one: commit {commit}, which {_PREVIOUS.relative_to(CHECKOUT)} names, "
+            f"is not in the history here; fetch it: git fetch origin {commit} (a shallow clone: git fetch --unshallow)"
+        )
+    archive = subprocess.run([*git, "archive", commit], capture_output=True, check=True).stdout
+    subprocess.run(["tar", "-x", "-C", str(directory)], input=archive, check=True)
+    return directory
+
+
+def _copied(directory: Path) -> Path:
+    """What is packaged of this checkout, which may be edited meanwhile."""
+    subprocess.run(["cp", "-r", "--parents", *_SOURCES, str(directory)], cwd=CHECKOUT, check=True)
+    return directory
+
+
+def _edit(path: Path, old: str, new: str) -> None:
+    text, count = re.subn(old, lambda _: new, path.read_text())
+    if count != 1:
+        raise RuntimeError(f"cannot make a next version up: {path.name} has {old!r} {count} times, and not once")
+    path.write_text(text)
+
+
+def _built(tree: Path) -> Path:
+    """The package of a tree; the libraries and the packaging are this checkout's."""
+    with _alone():
+        subprocess.run(["make", "--no-print-directory", "-s", _LIBRARIES], cwd=CHECKOUT, check=True)
+        place = _KEPT / _digest(tree)
+        if not (packages := list(place.glob("*.deb"))):
+            done = subprocess.run(
+                [str(_BUILDER), str(tree), str(place)], capture_output=True, text=True, check=False, cwd=CHECKOUT
+            )
+            if done.returncode:
+                raise RuntimeError(f"cannot build a package: {done.stderr}")
+            packages = list(place.glob("*.deb"))
+    (package,) = packages
+    return package
+
+
+def _digest(tree: Path) -> str:
+    digest = hashlib.sha256()
+    trees = [(tree, _SOURCES), (CHECKOUT, ("packaging", "packaging/requirements.lock"))]
+    for base, names in trees:
+        for path in sorted(path for name in names for path in _files(base / name)):
+            digest.update(f"{path.relative_to(base)}\0{path.stat().st_mode:o}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _files(place: Path) -> Iterator[Path]:
+    if place.is_file():
+        yield place
+    for path in place.rglob("*"):
+        if path.is_file() and "__pycache__" not in path.parts:
+            yield path
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One build at a time, whatever else tests here: they keep what they build in the same place."""
+    _KEPT.mkdir(parents=True, exist_ok=True)
+    with open(_KEPT / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
