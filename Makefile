@@ -47,9 +47,7 @@ packages:
 
 build/lib/installed: packaging/requirements.lock packaging/fetch-libraries | packages .venv/installed
 	$(say) 'Fetching the libraries that are installed with the agent'
-	@packaging/fetch-libraries build/lib.new
-	@rm -rf build/lib
-	@mv build/lib.new build/lib
+	@packaging/fetch-libraries build/lib
 	@touch $@
 
 build/kernel/vmlinuz: | packages
