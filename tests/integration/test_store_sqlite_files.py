@@ -68,6 +68,42 @@ async def test_a_migration_keeps_the_records_and_an_older_agent_refuses_the_resu
         assert "install the agent that wrote it" in store.problem
 
 
+async def test_a_migration_leaves_a_backup_with_which_the_older_agent_goes_on(tmp_path: Path) -> None:
+    path, backups = tmp_path / "agent.db", tmp_path / "state/backups"
+    await fill(path, 10)
+    newer = (*MIGRATIONS, ("DROP TABLE reference",))
+    async with SqliteStore.open(path, newer, backups) as store:
+        assert store.problem is None
+    (kept,) = backups.iterdir()
+    assert (stat.S_IMODE(kept.stat().st_mode), stat.S_IMODE(backups.stat().st_mode)) == (0o600, 0o700)
+
+    async with SqliteStore.open(path, backups=backups) as store:
+        assert store.problem is not None
+        assert "`cw-headctl database backups`" in store.problem
+        await store.restore(kept)
+        assert store.problem is None
+        assert len(await store.records(Kind.IMAGE)) == 10
+    assert list(backups.iterdir()) == [kept]
+
+
+async def test_without_the_backup_there_is_no_migration(tmp_path: Path) -> None:
+    path, backups = tmp_path / "agent.db", tmp_path / "backups"
+    await fill(path, 10)
+    backups.write_text("no directory")
+    async with SqliteStore.open(path, (*MIGRATIONS, ("DROP TABLE reference",)), backups) as store:
+        assert store.problem == "cannot back up before migrating the database: File exists"
+    assert value(path, "PRAGMA user_version") == len(MIGRATIONS)
+
+
+async def test_a_backup_that_was_cut_off_is_swept_away_by_the_next(tmp_path: Path) -> None:
+    path, backups = tmp_path / "agent.db", tmp_path / "backups"
+    await fill(path, 1)
+    backups.mkdir()
+    (backups / ".unfinished").write_bytes(b"half a backup")
+    async with SqliteStore.open(path, (*MIGRATIONS, ("DROP TABLE reference",)), backups):
+        assert [name.startswith(".") for name in os.listdir(backups)] == [False]
+
+
 async def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "agent.db"
     await fill(path, 10)

@@ -73,7 +73,9 @@ class Opener:
 
     @asynccontextmanager
     async def _sqlite(self) -> AsyncIterator[tuple[Engine, ClusterEngine, EtcdClient | None]]:
-        async with SqliteStore.open(self._config.database.path) as store:
+        async with SqliteStore.open(
+            self._config.database.path, backups=self._config.state.directory / "backups"
+        ) as store:
             yield store, EmbeddedMembership(self._config.head.uid, self._cluster), None
 
     @asynccontextmanager

@@ -31,7 +31,7 @@ class Connections:
     connection does both, so that at least the references can be read and files removed: `cramped`.
     """
 
-    def __init__(self, path: Path, migrations: Migrations, told: Callable[[], None]) -> None:
+    def __init__(self, path: Path, backups: Path, migrations: Migrations, told: Callable[[], None]) -> None:
         self.path = path
         self.failure: Unavailable | None = Unavailable("the database is not open yet")
         self.cramped = False
@@ -39,6 +39,7 @@ class Connections:
         """Why the last write failed, when it was for lack of room; reading goes on."""
         self.revision = 0
         """The newest revision that is known; it never goes back while the agent runs."""
+        self._backups = backups
         self._migrations = migrations
         self._told = told
         self._said: str | None = None
@@ -176,7 +177,7 @@ class Connections:
         return connection
 
     async def _open(self, *, alone: bool) -> None:
-        await asyncio.to_thread(sqlite_file.prepare, self.path, self._migrations, alone=alone)
+        await asyncio.to_thread(sqlite_file.prepare, self.path, self._backups, self._migrations, alone=alone)
         with self.guard("open"):
             self._writer = self._reader = await self._connect(alone=alone)
             if not alone:

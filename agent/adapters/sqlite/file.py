@@ -16,7 +16,7 @@ import structlog
 
 from agent.adapters.durable import sync
 from agent.adapters.sqlite.errors import Damaged, translate, translate_os
-from agent.adapters.sqlite.schema import MIGRATIONS, faults, identify, migrate
+from agent.adapters.sqlite.schema import MIGRATIONS, faults, identify, migrate, version
 from agent.errors import Conflict, Invalid
 
 log = structlog.get_logger()
@@ -37,6 +37,9 @@ PRAGMAS = (
 
 ALONE = ("PRAGMA locking_mode = EXCLUSIVE",)
 """Makes a connection the only one: it needs no shared memory file, for which a full disk has no room."""
+
+UNFINISHED = ".unfinished"
+"""A backup that is being written, in the directory of the backups; whoever writes the next one sweeps it away."""
 
 _COMPANIONS = ("-wal", "-shm", "-journal")
 _HEADER = b"SQLite format 3\0"
@@ -70,8 +73,10 @@ def connected(path: Path, doing: str, mode: str = "rw", *, alone: bool = False) 
         raise translate_os(err, doing) from err
 
 
-def prepare(path: Path, migrations: Migrations = MIGRATIONS, *, alone: bool = False) -> None:
+def prepare(path: Path, backups: Path, migrations: Migrations = MIGRATIONS, *, alone: bool = False) -> None:
     """Have a sound, migrated database at `path`, begun where there is none.
+
+    What it was before a migration is kept in the directory `backups`, among those that are made by command.
 
     Raises Damaged, leaving the file as it is, or Unavailable when a later try may succeed.
     """
@@ -90,7 +95,27 @@ def prepare(path: Path, migrations: Migrations = MIGRATIONS, *, alone: bool = Fa
         raise Damaged("cannot use the database: the file is empty")
     with connected(path, "open", alone=alone) as connection:
         examine(connection, migrations)
-        migrate(connection, migrations)
+        if (before := version(connection)) < len(migrations):
+            kept = _keep(connection, backups)
+            migrate(connection, migrations)
+            log.info("Database schema migrated", file=str(path), before=before, now=len(migrations), backup=kept.name)
+
+
+def _keep(source: sqlite3.Connection, directory: Path) -> Path:
+    """Keep a backup of the database as it is, durable when this returns; raises DiskFull, Unavailable."""
+    draft = directory / UNFINISHED
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        remove(draft)
+        touch(draft)
+        _copy(source, draft, "back up before migrating")
+        kept = directory / f"{_stamp()}.db"
+        draft.rename(kept)
+        sync(directory)
+        sync(directory.parent)
+    except OSError as err:
+        raise translate_os(err, "back up before migrating") from err
+    return kept
 
 
 def examine(connection: sqlite3.Connection, migrations: Migrations = MIGRATIONS) -> None:
@@ -127,11 +152,8 @@ def copy_out(path: Path, target: Path) -> int:
         remove(draft)
         touch(draft)
         try:
-            with connected(path, "back up", "ro") as source, connected(draft, "back up") as copy:
-                source.backup(copy)
-                # Out of WAL mode: one file, which can be carried away and read anywhere.
-                copy.execute("PRAGMA journal_mode = DELETE")
-            sync(draft)
+            with connected(path, "back up", "ro") as source:
+                _copy(source, draft, "back up")
             os.link(draft, target)
         finally:
             remove(draft)
@@ -139,6 +161,15 @@ def copy_out(path: Path, target: Path) -> int:
         return target.stat().st_size
     except OSError as err:
         raise translate_os(err, "back up") from err
+
+
+def _copy(source: sqlite3.Connection, draft: Path, doing: str) -> None:
+    """Copy a live database into the empty file `draft`, durable and standing alone."""
+    with connected(draft, doing) as copy:
+        source.backup(copy)
+        # Out of WAL mode: one file, which can be carried away and read anywhere.
+        copy.execute("PRAGMA journal_mode = DELETE")
+    sync(draft)
 
 
 def stage(source: Path, path: Path, known_revision: int, migrations: Migrations = MIGRATIONS) -> None:
@@ -197,8 +228,7 @@ def finish_restore(path: Path) -> Path:
     The old files are moved aside first: a write-ahead log left beside a database that it does not belong
     to would be played into it.
     """
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    aside = beside(path, f".before-restore-{stamp}")
+    aside = beside(path, f".before-restore-{_stamp()}")
     for suffix in ("", *_COMPANIONS):
         old = beside(path, suffix)
         if os.path.lexists(old):
@@ -207,6 +237,10 @@ def finish_restore(path: Path) -> Path:
     beside(path, ".restored").rename(path)
     sync(path.parent)
     return aside
+
+
+def _stamp() -> str:
+    return datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
 
 
 def size(path: Path) -> int:

@@ -52,7 +52,7 @@ def identify(connection: sqlite3.Connection, migrations: tuple[tuple[str, ...], 
     if not 1 <= present <= len(migrations):
         raise Damaged(
             f"cannot use the database: its schema is version {present} and this agent knows 1 to {len(migrations)}; "
-            "install the agent that wrote it"
+            "install the agent that wrote it, or restore the backup that it made first: `cw-headctl database backups`"
         )
 
 

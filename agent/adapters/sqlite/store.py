@@ -42,18 +42,23 @@ class SqliteStore:
     the database away is tried again by `reopen_if_needed`.
     """
 
-    def __init__(self, path: Path, migrations: Migrations) -> None:
+    def __init__(self, path: Path, backups: Path, migrations: Migrations) -> None:
         self._path = path
         self._migrations = migrations
-        self._connections = Connections(path, migrations, lambda: self._tell(frozenset(Kind)))
+        self._connections = Connections(path, backups, migrations, lambda: self._tell(frozenset(Kind)))
         self._writing = asyncio.Lock()
         self._callbacks: list[Callable[[frozenset[Kind]], None]] = []
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(cls, path: Path, migrations: Migrations = MIGRATIONS) -> AsyncIterator[SqliteStore]:
-        """The store at `path`, begun where there is none, closed at the end. Does not fail: see `problem`."""
-        store = cls(path, migrations)
+    async def open(
+        cls, path: Path, migrations: Migrations = MIGRATIONS, backups: Path | None = None
+    ) -> AsyncIterator[SqliteStore]:
+        """The store at `path`, begun where there is none, closed at the end. Does not fail: see `problem`.
+
+        `backups`: where it is kept before a migration, beside the store unless it is given.
+        """
+        store = cls(path, backups or path.parent / "backups", migrations)
         try:
             async with store._writing:
                 await store._connections.open()
