@@ -11,6 +11,7 @@ from agent.database.backups import Backups
 from agent.database.cleaning import Cleaner
 from agent.database.engines import Engines
 from agent.database.membership import Membership
+from agent.diagnosis.doctor import Doctor
 from agent.files.collector import Collector
 from agent.files.references import OwnReferences
 from agent.heads.admission import Admission
@@ -37,6 +38,8 @@ class Rooms:
     loops: Loops
     dependencies: tuple[Dependency, ...]
     """What GET /readyz asks: D-Bus, the database, the file store."""
+    doctor: Doctor
+    """Says what is wrong with this head."""
     openapi: Callable[[], bytes]
     """GET /openapi.json's bytes, made once."""
     heads: HeadDirectory

@@ -5,6 +5,7 @@ from __future__ import annotations
 from agent.api import (
     authority,
     database,
+    doctor,
     files,
     heads,
     health,
@@ -223,6 +224,13 @@ ROUTES: tuple[Route, ...] = (
         body=tokens.TokenRequest,
     ),
     # Around
+    Route(
+        "GET",
+        "/head/doctor",
+        doctor.examine,
+        Access.KNOWN_HEAD,
+        "This head in figures, and what is wrong with it, each with what to do; paths on the Unix socket only",
+    ),
     Route("GET", "/healthz", health.healthz, Access.PUBLIC, "Whether the process lives: its loops turn"),
     Route("GET", "/readyz", health.readyz, Access.PUBLIC, "Whether it can work: a line for each dependency"),
     Route("GET", "/openapi.json", openapi.openapi, Access.PUBLIC, "This interface, described in OpenAPI 3.1"),

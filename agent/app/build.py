@@ -10,6 +10,7 @@ from pathlib import Path
 
 from agent.adapters.addresses import own_addresses, reachable_addresses
 from agent.adapters.clock import SystemClock
+from agent.adapters.disk import Disk
 from agent.adapters.etcd.engine import HeadEngine
 from agent.adapters.filestore.directory import DirectoryStore
 from agent.adapters.identity.checks import PeerCertificate
@@ -30,6 +31,7 @@ from agent.api.server import Api
 from agent.app.background import Background
 from agent.app.certificate import Certificate, place
 from agent.app.company import company, gone, majority, minority
+from agent.app.diagnosis import Surroundings, doctor
 from agent.app.hostfiles import tell_differences
 from agent.app.moving import moving
 from agent.config import Live
@@ -78,8 +80,13 @@ class Agent:
     """The database, when this head has no certificate for want of it; None otherwise."""
 
 
-async def build(live: Live, stack: AsyncExitStack, background: Background) -> Agent:
-    """Build every room. Raises Unavailable only for what the agent cannot do anything without."""
+async def build(
+    live: Live, stack: AsyncExitStack, background: Background, lost_lines: Callable[[], int] = lambda: 0
+) -> Agent:
+    """Build every room; `lost_lines` counts those that the journal did not take.
+
+    Raises Unavailable only for what the agent cannot do anything without.
+    """
     config, clock, loops = live.config, SystemClock(), Loops()
     state = config.state.directory
     _make_directory(state)
@@ -134,17 +141,42 @@ async def build(live: Live, stack: AsyncExitStack, background: Background) -> Ag
         ca_names,
         clock,
     )
+    dependencies = (
+        Dependency("systemd", _known(lambda: supervisor.problem)),
+        Dependency("database", _known(lambda: store.problem)),
+        Dependency("database member", _known(lambda: engine.problem)),
+        Dependency("files", collector.problem),
+        Dependency("certificate", _known(lambda: certificate.problem)),
+        Dependency("cluster", _known(lambda: registry.problem)),
+    )
+    state_disk, store_disk = Disk(state), Disk(config.files.root)
+    stack.callback(state_disk.close)
+    stack.callback(store_disk.close)
+    around = Surroundings(
+        live=live,
+        clock=clock,
+        loops=loops,
+        dependencies=dependencies,
+        store=store,
+        engine=store,
+        members=engine,
+        roster=lambda: registry.members,
+        directory=heads,
+        last_beat=detector.last_beat,
+        peers=peers,
+        identity=certificate.identity,
+        supervisor=supervisor,
+        collector=collector,
+        backups=backups,
+        state_disk=state_disk,
+        store_disk=store_disk,
+        lost_lines=lost_lines,
+    )
     rooms = Rooms(
         live=live,
         loops=loops,
-        dependencies=(
-            Dependency("systemd", _known(lambda: supervisor.problem)),
-            Dependency("database", _known(lambda: store.problem)),
-            Dependency("database member", _known(lambda: engine.problem)),
-            Dependency("files", collector.problem),
-            Dependency("certificate", _known(lambda: certificate.problem)),
-            Dependency("cluster", _known(lambda: registry.problem)),
-        ),
+        dependencies=dependencies,
+        doctor=doctor(around),
         openapi=described(ROUTES),
         cleaner=Cleaner(store, store, collector.housekeeping, backups, turns, live, clock),
         backups=backups,

@@ -40,7 +40,7 @@ async def run(path: Path, live: Live) -> int:
     try:
         async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
             background = Background(group)
-            agent = await build(live, stack, background)
+            agent = await build(live, stack, background, lambda: logging.lost)
             background.start(_reloads(path, live, signals, logging, agent.supervisor))
             if agent.lacking is not None:
                 background.start(_start_again(agent.lacking, signals))

@@ -161,6 +161,11 @@ class Detector:
             hears=hears,
         )
 
+    def last_beat(self, uid: str) -> Beat | None:
+        """What that head's last beat told; None where none has come."""
+        peer = self._peers.get(uid)
+        return peer.beat if peer is not None else None
+
     def _notice_gap(self, now: float) -> None:
         """If this head was held up, the silence meanwhile was its own. After a long gap it begins anew."""
         if now - self._ticked <= self._live.config.heartbeat.interval * _LATE:

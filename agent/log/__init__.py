@@ -54,7 +54,7 @@ class _JournalRenderer:
             fields.append(("HEAD_UID", self._head_uid))
         if event.get("peer") is None and (peer := CALLER.get().get("peer")) is not None:
             fields.append(("PEER", str(peer)))
-        kept = level == "debug" or (event.get("audit") and event.get("result") in ("done", "failed", "cut off"))
+        kept = level == "debug" or (event.get("audit") and event.get("result") in ("done", "failed", "unfinished"))
         quota = None if kept else _RARELY.get(text, EACH)
         self._writer.put(Line.of(text, level, event, fields, quota))
         raise structlog.DropEvent
@@ -115,6 +115,11 @@ class Logging:
             logger_factory=structlog.PrintLoggerFactory(sys.stderr),
             cache_logger_on_first_use=False,
         )
+
+    @property
+    def lost(self) -> int:
+        """How many lines the journal has not taken since the start."""
+        return self._writer.lost if self._writer is not None else 0
 
     def close(self) -> None:
         """Write out what waits."""

@@ -77,7 +77,10 @@ class JournalWriter:
         self._journal = journal
         self._lines: queue.Queue[Line | None] = queue.Queue(_QUEUE)
         self._throttle: Throttle[Line] = Throttle()
-        self._lost = 0
+        self.lost = 0
+        """How many lines did not reach the journal."""
+        self._told = 0
+        """How many of them it has been told of."""
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
         self._thread.start()
@@ -87,7 +90,7 @@ class JournalWriter:
         try:
             self._lines.put_nowait(line)
         except queue.Full:
-            self._lost += 1
+            self.lost += 1
 
     def close(self) -> None:
         """Write out what waits, for at most some seconds."""
@@ -126,10 +129,10 @@ class JournalWriter:
 
     def _write_one(self, sock: socket.socket, fields: Fields) -> None:
         if not self._send(sock, fields):
-            self._lost += 1
-        elif self._lost and self._lines.empty():
-            lost, self._lost = self._lost, 0
-            self._send(sock, journald.line(LOST, "warning", {"count": lost}, IDENTIFIER))
+            self.lost += 1
+        elif self.lost > self._told and self._lines.empty():
+            count, self._told = self.lost - self._told, self.lost
+            self._send(sock, journald.line(LOST, "warning", {"count": count}, IDENTIFIER))
 
     def _send(self, sock: socket.socket, fields: Fields) -> bool:
         """Send one line, True when it went; while journald does not read, hold it back, and with it those that wait."""

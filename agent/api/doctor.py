@@ -1,0 +1,10 @@
+"""GET /head/doctor: what is wrong with this head, or will be, and what to do."""
+
+from __future__ import annotations
+
+from agent.api.call import Answer, Call
+
+
+async def examine(call: Call) -> Answer:
+    """The whole report; it is 200 whatever was found. Only the local socket is told paths."""
+    return Answer(await call.rooms.doctor.examine(local=call.caller.local))
