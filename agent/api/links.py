@@ -65,6 +65,8 @@ class Links:
         self._links: dict[str, _Link] = {}
         self._refused: dict[str, tuple[Outage, float]] = {}
         """By address, and when it asked last; who asked last is last."""
+        self._newer: dict[str, str] = {}
+        """The heads that have a newer protocol, and in which run of their agents."""
         self._closed = False
 
     def __len__(self) -> int:
@@ -137,6 +139,20 @@ class Links:
         for link in list(self._links.values()):
             link.cut()
 
+    def _tell_newer(self, beat: Beat) -> None:
+        """Say once of each run of a head that its agent has a protocol of which this one knows the core alone."""
+        if beat.protocol <= PROTOCOL or self._newer.get(beat.head) == beat.boot:
+            return
+        self._newer[beat.head] = beat.boot
+        log.warning(
+            "Head has a newer protocol",
+            head_uid=beat.head,
+            version=beat.version,
+            protocol=beat.protocol,
+            own_protocol=PROTOCOL,
+            todo="it is heard, and nothing that it says of other heads is taken: upgrade this head's agent",
+        )
+
     async def _receive(self, websocket: web.WebSocketResponse, link: _Link) -> None:
         while True:
             message = await websocket.receive()
@@ -145,7 +161,6 @@ class Links:
             beat = decode(message.data)
             if beat.head != link.head:
                 raise Malformed(f"it sent the beat of head {beat.head[:32] if beat.head.isalnum() else '?'}")
-            if beat.protocol != PROTOCOL:
-                raise Malformed(f"its heartbeats have version {beat.protocol}, and this agent's have {PROTOCOL}")
             link.check()
+            self._tell_newer(beat)
             self._heard(beat)

@@ -11,7 +11,8 @@ from msgspec import Meta, Struct
 from agent.errors import Malformed
 
 PROTOCOL = 1
-"""Grows when heads of the version before could no longer understand; heads of neighbouring versions work together."""
+"""Grows when heads of the version before could no longer understand more than the core of a beat. Version 0.1.0 of the
+agent hears no other protocol than 1: it must have gone from all clusters before this grows."""
 
 Age = Annotated[float, Meta(ge=0, le=1e9)]
 """Seconds ago: nothing was ever heard in the future, nor before there were clocks that could tell of it."""
@@ -38,7 +39,19 @@ class Beat(Struct, frozen=True, omit_defaults=True):
     version: Annotated[str, Meta(max_length=100)] = ""
 
 
+class _Core(Struct, frozen=True):
+    """What the beats of every protocol have, in these words and for ever: who lives, and whether it stops."""
+
+    head: str
+    boot: Run
+    seq: Count
+    stopping: bool = False
+    protocol: int = PROTOCOL
+    version: Annotated[str, Meta(max_length=100)] = ""
+
+
 _decoder = msgspec.json.Decoder(Beat)
+_core_decoder = msgspec.json.Decoder(_Core)
 
 
 def encode(beat: Beat) -> bytes:
@@ -47,8 +60,15 @@ def encode(beat: Beat) -> bytes:
 
 
 def decode(frame: bytes | str) -> Beat:
-    """A beat as it came; raises Malformed. Fields of later versions are passed over."""
+    """A beat as it came; raises Malformed. Fields of later versions are passed over.
+
+    Of a beat of a newer protocol only the core is taken, whatever became of the rest: a head is not down because it
+    was upgraded first.
+    """
     try:
-        return _decoder.decode(frame)
+        core = _core_decoder.decode(frame)
+        if core.protocol <= PROTOCOL:
+            return _decoder.decode(frame)
     except (msgspec.MsgspecError, RecursionError) as err:
         raise Malformed(f"this is no heartbeat: {str(err)[:200]}") from err
+    return Beat(core.head, core.boot, core.seq, stopping=core.stopping, protocol=core.protocol, version=core.version)

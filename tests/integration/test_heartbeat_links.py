@@ -149,6 +149,22 @@ async def test_a_head_that_sends_no_beats_does_not_fill_the_journal(heads: list[
     assert closed.count("warning") <= 1
 
 
+async def test_a_head_with_a_newer_protocol_is_up_and_told_of_once(tmp_path: Path) -> None:
+    wires = Wires(tmp_path)
+    first, newer = await wires.head(2), await wires.head(3)
+    await first.know(newer)
+    frame = '{"head":"%s","boot":"b","seq":%d,"protocol":2,"version":"9.0","heard":"in words now","stopped":7}'
+    async with wires.running(first), newer.ends:
+        with newer.listener, log_lines() as lines:
+            async with by_hand(first, newer) as link:
+                for number in range(30):
+                    await link.send_str(frame % (newer.uid, number))
+                    await asyncio.sleep(TIMEOUT / 10)
+                assert first.state_of(newer) == "up"
+    told = [line for line in lines if line["event"] == "Head has a newer protocol"]
+    assert [(line["head_uid"], line["version"], line["protocol"]) for line in told] == [(newer.uid, "9.0", 2)]
+
+
 async def test_a_beat_under_another_heads_name_is_not_heard_and_ends_the_link(heads: list[Wired]) -> None:
     first, second, third = heads
     with log_lines() as lines:

@@ -18,6 +18,16 @@ def test_what_a_later_version_adds_is_passed_over() -> None:
     assert decode(b'{"head":"h","boot":"b","seq":1,"mood":"good"}') == Beat("h", "b", 1)
 
 
+def test_of_a_newer_protocol_the_core_is_taken_whatever_became_of_the_rest() -> None:
+    frame = b'{"head":"h","boot":"b","seq":7,"stopping":true,"protocol":2,"version":"9","heard":[1],"roster":{}}'
+    assert decode(frame) == Beat("h", "b", 7, stopping=True, protocol=2, version="9")
+
+
+def test_nothing_else_is_believed_of_a_newer_protocol() -> None:
+    frame = b'{"head":"h","boot":"b","seq":7,"protocol":2,"heard":{"x":1},"stopped":{"x":["b",1]},"roster":"digest"}'
+    assert decode(frame) == Beat("h", "b", 7, protocol=2)
+
+
 @pytest.mark.parametrize(
     "frame",
     [
@@ -27,6 +37,8 @@ def test_what_a_later_version_adds_is_passed_over() -> None:
         b'{"head":"h","boot":"b"}',
         b'{"head":"h","boot":"b","seq":"1"}',
         b'{"head":"h","boot":"b","seq":1,"heard":{"x":-1}}',
+        b'{"head":"h","boot":"b","seq":1,"protocol":1,"heard":[1]}',
+        b'{"head":"h","boot":"b","protocol":2}',
         b'{"head":"h","boot":"b","seq":1,"heard":{"x":NaN}}',
         b'{"head":"h","boot":"b","seq":1,"stopped":{"x":["b",-0.5]}}',
         b'{"head":"h","boot":"b","seq":1,"heard":{"x":1e300}}',
