@@ -1,31 +1,42 @@
-"""The entry of cw-headctl: arguments, and failures as one line with an exit status."""
+"""The entry of cw-headctl: what was typed, and failures as one line with an exit status."""
 
 from __future__ import annotations
 
-import importlib
+import os
+import signal
 import sys
-from pathlib import Path
 
-from agent.ctl.client import Agent, Exit, Failure
-from agent.ctl.parser import parser
+from agent.ctl.outcome import Failure
+from agent.ctl.parser import parse
+from agent.ctl.run import run
+from agent.ctl.terminal import say
 
 
 def main(argv: list[str] | None = None) -> int:
     """Do one command; returns the exit status."""
-    words = sys.argv[1:] if argv is None else argv
-    arguments = parser(words).parse_args(words)
-    arguments.agent = Agent(Path(arguments.socket), arguments.head)
-    module, _, function = arguments.command.run.partition(":")
+    arguments = parse(sys.argv[1:] if argv is None else argv)
     try:
-        return int(getattr(importlib.import_module(f"agent.ctl.{module}"), function)(arguments))
+        status = run(arguments)
+        sys.stdout.flush()
+        return status
     except Failure as failure:
-        print(f"cw-headctl: {failure}", file=sys.stderr)
+        say(f"cw-headctl: {failure}")
         return failure.status
-    except BrokenPipeError:
-        return Exit.OK
-    except KeyboardInterrupt:
-        return Exit.FAILED
+
+
+def _end_by(number: signal.Signals) -> None:
+    """End as a process does that never heard of the signal, which is what shells and pipes go by."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal may not have every letter
+    try:
+        sys.exit(main())
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else the interpreter complains as it ends
+        _end_by(signal.SIGPIPE)
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        _end_by(signal.SIGINT)

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import argparse
 
-from agent.ctl.client import Exit, ask
-from agent.ctl.show import as_json, table
+from agent.ctl.client import ask
+from agent.ctl.outcome import Exit, Outcome
+
+_LONGEST = 900.0
+"""Seconds for an exchange: each head's engine restarts in its turn."""
 
 
-def show(arguments: argparse.Namespace) -> Exit:
+def show(arguments: argparse.Namespace) -> Outcome:
     """Which CAs this head believes."""
     data = ask(arguments.agent, "GET", "/head/ca", doing="read which CAs are believed").data
-    if arguments.json:
-        as_json(data)
-    else:
-        rows = [(role, data[role]) for role in ("issuing", "next", "former") if data.get(role)]
-        table(("role", "sha-256 of the certificate"), rows, "This head has no CA.")
-    return Exit.DEGRADED if data.get("next") or data.get("former") else Exit.OK
+    rows = [(role, data[role]) for role in ("issuing", "next", "former") if data.get(role)]
+    exchanging = data.get("next") or data.get("former")
+    columns = ("role", "sha-256 of the certificate")
+    return Outcome(data, columns, rows, "This head has no CA.", exit=Exit.DEGRADED if exchanging else Exit.OK)
 
 
-def rotate(arguments: argparse.Namespace) -> Exit:
+def rotate(arguments: argparse.Namespace) -> Outcome:
     """Exchange the cluster's CA on all heads."""
-    data = ask(arguments.agent, "POST", "/heads/ca/rotate", {}, doing="exchange the cluster's CA", timeout=900.0).data
-    if arguments.json:
-        as_json(data)
-    else:
-        print(f"{len(data['heads'])} head(s) believe the new CA alone; its SHA-256 is {data['ca_sha256']}.")
-        print("Whoever holds the former CA's key can open nothing any more.")
-    return Exit.OK
+    doing = "exchange the cluster's CA"
+    data = ask(arguments.agent, "POST", "/heads/ca/rotate", {}, doing=doing, timeout=_LONGEST).data
+    lines = [
+        f"{len(data['heads'])} head(s) believe the new CA alone; its SHA-256 is {data['ca_sha256']}.",
+        "Whoever holds the former CA's key can open nothing any more.",
+    ]
+    return Outcome(data, lines=lines)

@@ -5,33 +5,18 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-from dataclasses import dataclass, replace
-from enum import IntEnum
-from pathlib import Path
-from typing import Any
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
+from agent.ctl.outcome import Exit, Failure
+from agent.ctl.terminal import say
+from agent.ctl.waiting import waiting
+
+LONG = 300.0
+"""Seconds that an answer may take where neither the command nor --timeout says otherwise."""
 
 
-class Exit(IntEnum):
-    """The exit statuses of cw-headctl."""
-
-    OK = 0
-    FAILED = 1
-    USAGE = 2
-    DEGRADED = 3
-    UNREACHABLE = 4
-    DENIED = 5
-
-
-class Failure(Exception):
-    """A command that cannot be done: one line that says what, why and what to do, and the exit status."""
-
-    def __init__(self, text: str, status: Exit = Exit.FAILED) -> None:
-        super().__init__(text)
-        self.status = status
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """What the agent answered: `data`, and the whole envelope."""
 
     data: Any
@@ -40,56 +25,129 @@ class Reply:
     """Seconds since the database last had its quorum, where what is shown is that old."""
 
 
-@dataclass(frozen=True, slots=True)
-class Agent:
+class Agent(NamedTuple):
     """Whom a command asks: the agent behind a socket or, through it, the agent of another head."""
 
-    socket: Path
+    socket: str
     head: str | None = None
     """The uid of that other head."""
+    token: str | None = None
+    """Opens the token routes of that other head."""
+    timeout: float | None = None
+    """Seconds that the operator allows for each answer."""
+
+    @property
+    def where(self) -> str:
+        """Which head is meant, in a sentence."""
+        return f"the head {self.head}" if self.head else "this head"
 
 
-def ask(agent: Agent, method: str, route: str, body: Any = None, *, doing: str, timeout: float = 300.0) -> Reply:
-    """Ask the agent; raises Failure, in which `doing` completes "cannot ..."."""
-    path = agent.socket
-    headers = {"X-Head": agent.head} if agent.head else {}
+def ask(
+    agent: Agent,
+    method: str,
+    route: str,
+    body: Any = None,
+    *,
+    doing: str,
+    timeout: float = LONG,
+    partial: Collection[int] = (),
+) -> Reply:
+    """Ask the agent; raises Failure, in which `doing` completes "cannot ...".
+
+    `partial`: the HTTP statuses at which a list of what was done and what was not is an answer and no failure.
+    """
     connection = http.client.HTTPConnection("localhost")
-    connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        connection.sock.settimeout(timeout)
-        connection.sock.connect(str(path))
-        connection.request(method, f"/api/v1{route}", None if body is None else json.dumps(body), headers)
-        response = connection.getresponse()
-        status, text, stale = response.status, response.read(), response.getheader("X-Stale")
-    except PermissionError:
-        raise Failure(
-            f"cannot {doing}: {path} is not open to you: become root, or a member of the group clusterware-admin",
-            Exit.DENIED,
-        ) from None
+        response = send(connection, agent, method, route, body, doing=doing, timeout=timeout)
+        with waiting(doing):
+            text = response.read()
     except (OSError, http.client.HTTPException) as err:
-        why = getattr(err, "strerror", None) or str(err) or "no answer"
-        raise Failure(
-            f"cannot {doing}: no agent answers on {path} ({why}): see `systemctl status clusterware-head-agent`",
-            Exit.UNREACHABLE,
-        ) from None
+        raise unreachable(err, agent, doing, timeout) from None
+    except KeyboardInterrupt:
+        if method != "GET":
+            say(f"cw-headctl: interrupted: the agent may go on to {doing} all the same: look before you try again")
+        raise
     finally:
         connection.close()
-    reply = _reply(status, text, doing, agent.head)
-    return replace(reply, stale=float(stale)) if stale else reply
+    stale = response.getheader("X-Stale")
+    envelope = read(response.status, text, doing)
+    if response.status not in partial or not isinstance(envelope.get("data"), list):
+        check(response.status, envelope, doing, agent, changes=method != "GET")
+    reply = Reply(envelope.get("data"), envelope)
+    return reply._replace(stale=float(stale)) if stale else reply
 
 
-def _reply(status: int, text: bytes, doing: str, head: str | None) -> Reply:
+def send(
+    connection: http.client.HTTPConnection,
+    agent: Agent,
+    method: str,
+    route: str,
+    body: Any = None,
+    *,
+    doing: str,
+    timeout: float = LONG,
+) -> http.client.HTTPResponse:
+    """Send a request on a connection and wait for the answer's beginning; raises OSError, HTTPException, Failure."""
+    headers = {"X-Head": agent.head} if agent.head else {}
+    if agent.head and agent.token:
+        headers["Authorization"] = f"Bearer {agent.token}"
+    connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.sock.settimeout(agent.timeout or timeout)
+    connection.sock.connect(agent.socket)
+    content = body if body is None or isinstance(body, bytes) else json.dumps(body)
+    with waiting(doing):
+        connection.request(method, f"/api/v1{route}", content, headers)
+        return connection.getresponse()
+
+
+def unreachable(err: OSError | http.client.HTTPException, agent: Agent, doing: str, timeout: float = LONG) -> Failure:
+    """What to tell an operator when no answer came."""
+    if isinstance(err, PermissionError):
+        return Failure(
+            f"cannot {doing}: {agent.socket} is not open to you: become root, "
+            "or a member of the group clusterware-admin",
+            Exit.DENIED,
+        )
+    if isinstance(err, TimeoutError):
+        return Failure(
+            f"cannot {doing}: no answer within {agent.timeout or timeout:g} s, and the agent may still be at it: "
+            "look with `journalctl -u clusterware-head-agent`, or allow more with --timeout",
+            Exit.UNREACHABLE,
+        )
+    why = getattr(err, "strerror", None) or str(err) or "no answer"
+    return Failure(
+        f"cannot {doing}: no agent answers on {agent.socket} ({why}): see `systemctl status clusterware-head-agent`",
+        Exit.UNREACHABLE,
+    )
+
+
+def read(status: int, text: bytes, doing: str) -> dict[str, Any]:
+    """The envelope of an answer; raises Failure when it is none."""
     try:
         envelope = json.loads(text)
-        reason = envelope.get("reason", "").removeprefix(f"cannot {doing}: ")
-    except (ValueError, AttributeError):
-        raise Failure(f"cannot {doing}: what answered is not the agent (HTTP {status}): check --socket") from None
+    except ValueError:
+        envelope = None
+    if not isinstance(envelope, dict):
+        raise Failure(f"cannot {doing}: what answered is not the agent (HTTP {status}): check --socket")
+    return envelope
+
+
+def check(status: int, envelope: dict[str, Any], doing: str, agent: Agent, *, changes: bool) -> None:
+    """Raises Failure when the agent could not, or would not."""
+    if status < 400:
+        return
+    reason = str(envelope.get("reason", "")).removeprefix(f"cannot {doing}: ")
     verb = doing.partition(" ")[0]
     whole = reason if reason.startswith(f"cannot {verb}") else f"cannot {doing}: {reason}"
-    if status == 401 and head:
-        raise Failure(f"cannot {doing} of another head: that needs a token there, or root: log in there", Exit.DENIED)
-    if status in (401, 403):
-        raise Failure(whole, Exit.DENIED)
-    if status >= 400:
-        raise Failure(whole)
-    return Reply(envelope.get("data"), envelope)
+    if status == 401 and agent.head and not agent.token:
+        raise Failure(f"cannot {doing} of another head: {token_wanted(changes=changes)}", Exit.DENIED)
+    raise Failure(whole, Exit.DENIED if status in (401, 403) else Exit.FAILED)
+
+
+def token_wanted(*, changes: bool) -> str:
+    """What opens a token route of another head."""
+    permission = "HeadsWrite" if changes else "HeadsRead"
+    return (
+        "that wants a token: log in there, or have root make one here, "
+        f"`cw-headctl token --lifespan 5min --permissions {permission}`, and pass it with --token-file"
+    )

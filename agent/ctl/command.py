@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -33,6 +34,8 @@ class Argument(NamedTuple):
     choices: tuple[str, ...] | None = None
     apart: bool = False
     """Of all such arguments of a command one must be given, and only one."""
+    convert: Callable[[str], Any] = str
+    """Makes a value of what was typed; raises ValueError."""
     complete: str | None = None
     """What a shell completes: heads, services, unused, trash, backups, or file for paths."""
 
@@ -48,12 +51,18 @@ class Command(NamedTuple):
     """One line, without a full stop: help, completion and the manual have it."""
     reach: Reach
     arguments: tuple[Argument, ...] = ()
+    plan: str | None = None
+    """The function that says what it would do, as `run`; what it returns is shown and agreed to before."""
     degraded: str | None = None
     """When it ends with status 3, as "one is not up"."""
     default: bool = False
     """Whether its group means it when no more is said."""
     changes: bool = False
     """Whether it changes anything; only what changes nothing can be watched."""
+    alone: bool = False
+    """Whether it is refused on all heads at once, because that could not be meant."""
+    streams: bool = False
+    """Whether it writes by itself for as long as it lasts, and returns an exit status in place of an Outcome."""
     root: bool = False
     """Whether only root may."""
     hidden: bool = False

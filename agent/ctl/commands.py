@@ -3,8 +3,11 @@
 Parser, help, completion and manual are made from it, and a test walks it. To add a command:
 
 1. Write a row here: its words, the function as `module:function` of this package, one line of summary, its reach.
-2. Write that function: it is given the parsed arguments and returns an exit status. `arguments.agent` is whom to `ask`
-   (agent.ctl.client), `arguments.json` whether data is wanted. Raise Failure for what cannot be done.
+2. Write that function: it is given the parsed arguments, asks with `ask(arguments.agent, ...)` (agent.ctl.client) and
+   returns an Outcome (agent.ctl.outcome): data for --json, columns, rows and lines for people, the exit status.
+   It prints nothing, so --json, --all-heads and --watch work by themselves. Raise Failure for what cannot be done.
+   One that writes for as long as it lasts is marked `streams`, prints by itself and returns an Exit.
+   What changes anything is marked `changes`; where somebody should agree first, `plan` names what returns a Plan.
    Import nothing heavy at the top of the module: the command has to start within 1.5 times of a bare http.client.
 3. Name the shape of its `--json` in docs/cw-headctl.md, and run `python -m tests.support.completion_files`.
 
@@ -16,6 +19,17 @@ from __future__ import annotations
 from agent.ctl.command import Argument, Command, Reach
 
 _UID = Argument("uid", "which head", "UID", "?", "self", complete="heads")
+_SERVICE = Argument("service", "a name as `cw-headctl services` lists it", "SERVICE", "+", complete="services")
+_VERBS = {
+    "start": None,
+    "stop": None,
+    "restart": None,
+    "reload": None,
+    "enable": "start",
+    "disable": "stop",
+}
+"""What can be done to services, and what --now adds to it."""
+_DRY_RUN = Argument("--dry-run", "only say what would be done")
 _CONFIG = Argument(
     "--config",
     "the configuration file (default: %(default)s)",
@@ -34,6 +48,18 @@ GROUPS = {
 }
 """The first words of two, and what they are about."""
 
+_ACTIONS = tuple(
+    Command(
+        f"services {action}",
+        "services:act",
+        f"{action.capitalize()} services, and wait for what systemd made of it",
+        Reach.HEADS,
+        arguments=(_SERVICE, *((Argument("--now", f"{also} them too"),) if also else ())),
+        changes=True,
+    )
+    for action, also in _VERBS.items()
+)
+
 COMMANDS: tuple[Command, ...] = (
     Command(
         "heads ls",
@@ -48,7 +74,7 @@ COMMANDS: tuple[Command, ...] = (
         "heads:show",
         "Show all that is known of a head",
         Reach.TOKEN,
-        (_UID._replace(help="which head (default: this one)"),),
+        arguments=(_UID._replace(help="which head (default: this one)"),),
         degraded="it is not up",
     ),
     Command(
@@ -56,12 +82,14 @@ COMMANDS: tuple[Command, ...] = (
         "heads:evict",
         "Remove a head that is gone for good, or all that are down",
         Reach.TOKEN,
-        (
+        arguments=(
             _UID._replace(help="remove this head, whatever its state is", default=None, apart=True),
             Argument("--down", "remove all heads that are down, and no other", apart=True),
-            Argument("--dry-run", "with --down: only say what would be removed"),
+            _DRY_RUN,
             Argument("--force", "with UID: also when this head hears too few of the others"),
         ),
+        plan="heads:plan_eviction",
+        alone=True,
         degraded="one that is down was kept",
         changes=True,
     ),
@@ -73,15 +101,46 @@ COMMANDS: tuple[Command, ...] = (
         degraded="an enabled one is down",
         default=True,
     ),
+    *_ACTIONS,
     Command("files unused", "files:unused", "List the files that nothing refers to", Reach.HEADS),
+    Command(
+        "files rm",
+        "files:remove",
+        "Move the files that nothing refers to into the trash",
+        Reach.HEADS,
+        plan="files:plan_removal",
+        arguments=(_DRY_RUN, Argument("--force", "also where so much would go that it looks like a mistake")),
+        degraded="some were kept",
+        changes=True,
+    ),
+    Command("files references", "files:references", "List the filenames that objects refer to", Reach.HEADS),
     Command("files trash", "files:trash", "List the removed files that can be restored", Reach.HEADS),
     Command(
         "files restore",
         "files:restore",
         "Bring removed files back",
         Reach.HEADS,
-        (Argument("filename", "a name as `cw-headctl files trash` lists it", "FILE", "+", complete="trash"),),
+        arguments=(Argument("filename", "a name as `cw-headctl files trash` lists it", "FILE", "+", complete="trash"),),
         degraded="some were not restored",
+        changes=True,
+    ),
+    Command(
+        "files empty-trash",
+        "files:empty",
+        "Remove everything in the trash for good, to have the space now",
+        Reach.HERE,
+        plan="files:plan_emptying",
+        arguments=(_DRY_RUN,),
+        changes=True,
+    ),
+    Command(
+        "database clean",
+        "database:clean",
+        "Remove what is left of heads, uploads and old backups, and tidy the engine, behind a backup",
+        Reach.TOKEN,
+        plan="database:plan_clean",
+        arguments=(_DRY_RUN,),
+        degraded="some of it was skipped",
         changes=True,
     ),
     Command("database backups", "database:backups", "List the backups, the newest first", Reach.HERE),
@@ -99,6 +158,7 @@ COMMANDS: tuple[Command, ...] = (
         "database:recover",
         "Go on with this head alone, after etcd's quorum is gone for good",
         Reach.HERE,
+        plan="database:plan_recovery",
         changes=True,
         root=True,
     ),
@@ -107,7 +167,8 @@ COMMANDS: tuple[Command, ...] = (
         "database:restore",
         "Put a backup in the database's place",
         Reach.HERE,
-        (Argument("name", "a name as `cw-headctl database backups` lists it", "NAME", complete="backups"),),
+        plan="database:plan_restore",
+        arguments=(Argument("name", "a name as `cw-headctl database backups` lists it", "NAME", complete="backups"),),
         changes=True,
         root=True,
     ),
@@ -116,16 +177,12 @@ COMMANDS: tuple[Command, ...] = (
         "join:join",
         "Have this head join a cluster; see `cw-headctl token --join`",
         Reach.HERE,
-        (
+        arguments=(
             Argument("url", "where a head of the cluster answers, as https://10.0.0.1:52390", "URL"),
             Argument(
                 "--token",
                 "a token of the cluster; every user of this head can see it in the process list",
                 "TOKEN",
-                apart=True,
-            ),
-            Argument(
-                "--token-file", "a file with the token, - for standard input", "FILE", apart=True, complete="file"
             ),
             Argument("--ca-sha256", "the SHA-256 of the cluster's CA", "HASH", required=True),
             Argument("--force", "give up this head's own objects for those of a shared database"),
@@ -133,13 +190,21 @@ COMMANDS: tuple[Command, ...] = (
         changes=True,
         root=True,
     ),
-    Command("leave", "join:leave", "Have a head leave its cluster and go on alone", Reach.HEADS, changes=True),
+    Command(
+        "leave",
+        "join:leave",
+        "Have a head leave its cluster and go on alone",
+        Reach.HEADS,
+        plan="join:plan_leave",
+        alone=True,
+        changes=True,
+    ),
     Command(
         "token",
         "tokens:make",
         "Make a token for the API, printed on standard output",
         Reach.HERE,
-        (
+        arguments=(
             Argument("--lifespan", "how long it is valid, such as 30min, 12h or 7d", "TIME"),
             Argument("--permissions", "for example HeadsRead,ImagesWrite", "A,B", apart=True),
             Argument(
@@ -173,7 +238,7 @@ COMMANDS: tuple[Command, ...] = (
         "config:check",
         "Say whether the configuration is right and root's files follow it",
         Reach.NONE,
-        (_CONFIG,),
+        arguments=(_CONFIG,),
         degraded="they do not",
         default=True,
     ),
@@ -182,7 +247,7 @@ COMMANDS: tuple[Command, ...] = (
         "config:apply",
         "Write the polkit rule and the units' drop-ins that follow the configuration",
         Reach.NONE,
-        (_CONFIG,),
+        arguments=(_CONFIG,),
         degraded="something is left to do",
         changes=True,
         root=True,

@@ -12,23 +12,22 @@ from pathlib import Path
 from agent import hostfiles
 from agent.config import Config, ConfigError, load
 from agent.ctl import storage
-from agent.ctl.client import Exit, Failure
+from agent.ctl.outcome import Exit, Failure, Outcome
 
 
-def check(arguments: argparse.Namespace) -> Exit:
+def check(arguments: argparse.Namespace) -> Outcome:
     """Say whether the configuration is right and whether root's files follow it."""
     config = _load(Path(arguments.config))
     todo = [f"{path} {'differs' if present else 'is missing'}" for path, present in _differences(config).items()]
     if todo:
         todo.append("`cw-headctl config apply` writes what is missing or differs")
     todo += storage.complaints(config)
-    print(f"{arguments.config}: right; this head is {config.head.uid}")
-    for line in todo:
-        print(f"  {line}")
-    return Exit.DEGRADED if todo else Exit.OK
+    data = {"config": str(arguments.config), "uid": config.head.uid, "todo": todo}
+    lines = [f"{arguments.config}: right; this head is {config.head.uid}", *(f"  {line}" for line in todo)]
+    return Outcome(data, lines=lines, exit=Exit.DEGRADED if todo else Exit.OK)
 
 
-def apply(arguments: argparse.Namespace) -> Exit:
+def apply(arguments: argparse.Namespace) -> Outcome:
     """Make root's files follow the configuration, and say what is left to do."""
     if os.geteuid() != 0:
         raise Failure("cannot apply the configuration: it writes below /etc: become root", Exit.DENIED)
@@ -42,17 +41,12 @@ def apply(arguments: argparse.Namespace) -> Exit:
             done.append(f"Wrote {path}")
     except (OSError, LookupError) as err:
         raise Failure(f"cannot apply the configuration: {err}: run `systemd-sysusers` if a user is missing") from err
-    for line in done:
-        print(line)
     units = [unit for path, unit in _DROP_INS.items() if path in changed]
-    if units:
-        _tell_systemd(units)
-    if not done:
-        print("Nothing to do: everything follows the configuration.")
+    restart = _tell_systemd(units) if units else []
     left = storage.complaints(config)
-    for line in left:
-        print(f"To do: {line}")
-    return Exit.DEGRADED if left else Exit.OK
+    todo = [*([f"systemctl restart {' '.join(restart)}"] if restart else []), *left]
+    lines = [*(done or ["Nothing to do: everything follows the configuration."]), *(f"To do: {line}" for line in todo)]
+    return Outcome({"done": done, "todo": todo}, lines=lines, exit=Exit.DEGRADED if left else Exit.OK)
 
 
 def _load(path: Path) -> Config:
@@ -101,14 +95,12 @@ _DROP_INS = {
 """Each drop-in, and the unit that has to be restarted for it."""
 
 
-def _tell_systemd(units: Sequence[str]) -> None:
-    """Have systemd read the drop-ins, and say which running units still have the old ones."""
+def _tell_systemd(units: Sequence[str]) -> list[str]:
+    """Have systemd read the drop-ins; which running units still have the old ones."""
     if not Path("/run/systemd/system").is_dir():
-        return
+        return []
     systemctl = ["systemctl", "--no-ask-password"]
     done = subprocess.run([*systemctl, "daemon-reload"], capture_output=True, text=True, check=False)
     if done.returncode:
         raise Failure(f"cannot have systemd read the new files: {done.stderr.strip()}: run `systemctl daemon-reload`")
-    running = [u for u in units if subprocess.run([*systemctl, "--quiet", "is-active", u], check=False).returncode == 0]
-    if running:
-        print(f"To do: systemctl restart {' '.join(running)}")
+    return [u for u in units if subprocess.run([*systemctl, "--quiet", "is-active", u], check=False).returncode == 0]

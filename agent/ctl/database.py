@@ -1,77 +1,126 @@
-"""cw-headctl database."""
+"""cw-headctl database: its backups, its engine, cleaning it."""
 
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
-from agent.ctl.client import Exit, ask
-from agent.ctl.confirm import confirm
-from agent.ctl.show import as_json, bytes_text, table
+from agent.ctl.client import ask
+from agent.ctl.outcome import Exit, Outcome, Plan
+from agent.ctl.show import bytes_text, count
+from agent.ctl.terminal import say
 
-_BEFORE_RECOVERY = """\
-This head goes on alone, in a new cluster, with the newest records that it has. What only the other heads
-know is lost; those that still run must join again. Only when they are gone for good!"""
+_ACTIONS = ("action", "kind", "target", "size", "reason")
 
 
-def backups(arguments: argparse.Namespace) -> Exit:
+def backups(arguments: argparse.Namespace) -> Outcome:
     """List the backups."""
     data = ask(arguments.agent, "GET", "/database/backups", doing="list the backups").data
-    if arguments.json:
-        as_json(data)
-    else:
-        rows = ([b["name"], bytes_text(b["bytes"]), b["made"]] for b in data)
-        table(("name", "size", "made"), rows, "There are no backups: `cw-headctl database backup` makes one.")
-    return Exit.OK
+    rows = [(backup["name"], bytes_text(backup["bytes"]), backup["made"]) for backup in data]
+    empty = "There are no backups: `cw-headctl database backup` makes one."
+    return Outcome(data, ("name", "size", "made"), rows, empty)
 
 
-def backup(arguments: argparse.Namespace) -> Exit:
+def backup(arguments: argparse.Namespace) -> Outcome:
     """Make a backup now."""
     data = ask(arguments.agent, "POST", "/database/backups", {}, doing="make a backup").data
-    if arguments.json:
-        as_json(data)
-    else:
-        print(data["name"])
-    return Exit.OK
+    return Outcome(data, lines=[data["name"]])
 
 
-def restore(arguments: argparse.Namespace) -> Exit:
+def plan_restore(arguments: argparse.Namespace) -> Plan:
+    """What a restore would take the place of."""
+    doing = f"restore {arguments.name}"
+    lines = [
+        f"The backup {arguments.name} takes the database's place: what was written since then is in it no more.",
+        "The database that is there now is kept beside it.",
+    ]
+    return Plan(doing, {"name": arguments.name}, lines, word="restore")
+
+
+def restore(arguments: argparse.Namespace) -> Outcome:
     """Put a backup in the database's place."""
     body = {"name": arguments.name}
     data = ask(arguments.agent, "POST", "/database/restore", body, doing=f"restore {arguments.name}").data
-    if arguments.json:
-        as_json(data)
-    else:
-        print(f"Restored {arguments.name}; the former database is kept as {data['replaced']}.")
-    return Exit.OK
+    return Outcome(data, lines=[f"Restored {arguments.name}; the former database is kept as {data['replaced']}."])
 
 
-def migrate(arguments: argparse.Namespace) -> Exit:
+def check(arguments: argparse.Namespace) -> Outcome:
+    """Read every record and say what is wrong with it; degraded when anything is."""
+    data = ask(arguments.agent, "GET", "/database/check", doing="check the database").data
+    rows = [(found["kind"], found["uid"], found["reason"]) for found in data["findings"]]
+    amounts = ", ".join(f"{amount} {kind}" for kind, amount in data["records"].items() if amount) or "none"
+    lines = [f"Records read on {data['engine']}: {amounts}."]
+    lines.append(f"{count(data['total'], 'finding')}; nothing was changed." if rows else "Nothing is wrong with them.")
+    return Outcome(data, ("kind", "uid", "finding"), rows, lines=lines, exit=Exit.DEGRADED if rows else Exit.OK)
+
+
+def plan_clean(arguments: argparse.Namespace) -> Plan | Outcome:
+    """What a clean would do."""
+    data = ask(arguments.agent, "GET", "/database/clean", doing="plan a clean of the database").data
+    findings = _findings(data)
+    if not data["actions"]:
+        nothing = {**data, "performed": [], "skipped": [], "backup": None}
+        return Outcome(nothing, lines=[*findings, "Nothing to do: the database is clean."])
+    total = bytes_text(sum(action["bytes"] or 0 for action in data["actions"]))
+    actions = count(len(data["actions"]), "action")
+    lines = [*findings, f"{actions}, {total}, behind a backup."]
+    return Plan("clean the database", data, lines, _ACTIONS, [_row(action) for action in data["actions"]])
+
+
+def clean(arguments: argparse.Namespace) -> Outcome:
+    """Do what was shown; degraded when some of it was skipped."""
+    body = {"plan": arguments.plan["plan"]}
+    data = ask(arguments.agent, "POST", "/database/clean", body, doing="clean the database").data
+    freed = bytes_text(sum(action["bytes"] or 0 for action in data["performed"]))
+    lines = [f"Skipped: {skip['action']} {skip['target']}: {skip['reason']}" for skip in data["skipped"]]
+    lines.append(f"Done: {count(len(data['performed']), 'action')}, {freed}; the backup is {data['backup']['name']}.")
+    return Outcome(data, lines=lines, exit=Exit.DEGRADED if data["skipped"] else Exit.OK)
+
+
+def migrate(arguments: argparse.Namespace) -> Outcome:
     """Take this head's records from SQLite into etcd."""
     if not arguments.json:
-        print("Writing a backup, starting etcd and copying all records: this takes some seconds ...", flush=True)
+        say("Writing a backup, starting etcd and copying all records: this takes some seconds ...")
     data = ask(arguments.agent, "POST", "/database/migrate", {}, doing="migrate the database").data
-    if arguments.json:
-        as_json(data)
-    elif data["backup"] is None:
-        print(f"Nothing to do: the {data['records']} records are in etcd already.")
-    else:
-        print(f"All {data['records']} records are in etcd now; the backup is {data['backup']['name']}.")
-        print("One member bears no loss: have two more heads join, `cw-headctl join` on each.")
-    return Exit.OK
+    if data["backup"] is None:
+        return Outcome(data, lines=[f"Nothing to do: the {data['records']} records are in etcd already."])
+    lines = [
+        f"All {data['records']} records are in etcd now; the backup is {data['backup']['name']}.",
+        "One member bears no loss: have two more heads join, `cw-headctl join` on each.",
+    ]
+    return Outcome(data, lines=lines)
 
 
-def recover(arguments: argparse.Namespace) -> Exit:
+def plan_recovery(arguments: argparse.Namespace) -> Plan:
+    """What a recovery gives up."""
+    lines = [
+        "This head goes on alone, in a new cluster, with the newest records that it has. What only the other heads",
+        "know is lost; those that still run must join again. Only when they are gone for good!",
+    ]
+    return Plan("recover", {}, lines, word="recover")
+
+
+def recover(arguments: argparse.Namespace) -> Outcome:
     """Go on with this head alone, after etcd's quorum is gone for good."""
-    if not arguments.yes:
-        confirm(_BEFORE_RECOVERY, "recover")
-    if not arguments.json:
-        print("Writing a backup and beginning a new etcd from this head's records ...", flush=True)
     data = ask(arguments.agent, "POST", "/database/recover", {}, doing="recover the database").data
-    if arguments.json:
-        as_json(data)
-        return Exit.OK
-    print(f"This head goes on alone, in a new cluster, with {data['records']} records. Tokens have to be made anew.")
-    print(f"The backup is {data['backup']['name']}.")
-    for uid in data["others"]:
-        print(f"Left behind: {uid}. If it is to come back: `cw-headctl token --join` here, and what it prints there.")
-    return Exit.OK
+    lines = [
+        f"This head goes on alone, in a new cluster, with {data['records']} records. Tokens have to be made anew.",
+        f"The backup is {data['backup']['name']}.",
+    ]
+    lines += [
+        f"Left behind: {uid}. If it is to come back: `cw-headctl token --join` here, and what it prints there."
+        for uid in data["others"]
+    ]
+    return Outcome(data, lines=lines)
+
+
+def _findings(data: dict[str, Any]) -> list[str]:
+    lines = [f"Finding: {found['kind']} {found['uid']}: {found['reason']}" for found in data["findings"][:20]]
+    if len(data["findings"]) > 20:
+        lines.append(f"and {len(data['findings']) - 20} more findings: `cw-headctl database check` lists them")
+    return lines
+
+
+def _row(action: dict[str, Any]) -> tuple[Any, ...]:
+    size = None if action["bytes"] is None else bytes_text(action["bytes"])
+    return (action["action"], action["kind"], action["target"], size, action["reason"])

@@ -3,42 +3,106 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
-from agent.ctl.client import Exit, ask
-from agent.ctl.show import as_json, bytes_text, table
+from agent.ctl.client import Reply, ask
+from agent.ctl.outcome import Exit, Failure, Outcome, Plan
+from agent.ctl.show import bytes_text, count
+
+_COLUMNS = ("file", "kind", "size", "modified", "reason")
 
 
-def unused(arguments: argparse.Namespace) -> Exit:
+def unused(arguments: argparse.Namespace) -> Outcome:
     """List the files that nothing refers to."""
     data = ask(arguments.agent, "GET", "/head/files/unused", doing="list the unused files").data
-    if arguments.json:
-        as_json(data)
-    else:
-        rows = ([f["filename"], f["kind"], bytes_text(f["size"]), f["modified"], f["reason"]] for f in data)
-        table(("file", "kind", "size", "modified", "reason"), rows, "Every file is referred to, in use or too young.")
-    return Exit.OK
+    lines = [f"{_amount(data)}."] if data else []
+    return Outcome(data, _COLUMNS, _rows(data), "Every file is referred to, in use or too young.", lines)
 
 
-def trash(arguments: argparse.Namespace) -> Exit:
+def references(arguments: argparse.Namespace) -> Outcome:
+    """List the filenames that objects refer to."""
+    data = ask(arguments.agent, "GET", "/head/files/references", doing="list the references").data
+    return Outcome(data, ("file",), [(name,) for name in data], "No object refers to any file.")
+
+
+def trash(arguments: argparse.Namespace) -> Outcome:
     """List the removed files that can be restored."""
-    data = ask(arguments.agent, "GET", "/head/files/trash", doing="list the trash").data
-    if arguments.json:
-        as_json(data)
-    else:
-        rows = ([f["filename"], bytes_text(f["size"]), f["removed"]] for f in data)
-        table(("file", "size", "removed"), rows, "The trash is empty.")
-    return Exit.OK
+    data = _trash(arguments)
+    rows = [(file["filename"], bytes_text(file["size"]), file["removed"]) for file in data]
+    lines = [f"{_amount(data)}."] if data else []
+    return Outcome(data, ("file", "size", "removed"), rows, "The trash is empty.", lines)
 
 
-def restore(arguments: argparse.Namespace) -> Exit:
+def plan_removal(arguments: argparse.Namespace) -> Plan | Outcome:
+    """Which of the unused files would go to the trash; nothing to do when there are none."""
+    doing = "remove the unused files"
+    reply = ask(arguments.agent, "DELETE", "/head/files/unused?dry_run=1", doing=doing)
+    kept = reply.envelope.get("kept", [])
+    data = {"removed": reply.data, "kept": kept}
+    if not reply.data:
+        return _removed(reply)
+    lines = [*map(_kept, kept), f"{_amount(reply.data)} would go to the trash of {arguments.agent.where}."]
+    return Plan(doing, data, lines, _COLUMNS, _rows(reply.data))
+
+
+def remove(arguments: argparse.Namespace) -> Outcome:
+    """Move the unused files to the trash; degraded when some were kept."""
+    query = "?force=1" if arguments.force else ""
+    return _removed(ask(arguments.agent, "DELETE", f"/head/files/unused{query}", doing="remove the unused files"))
+
+
+def restore(arguments: argparse.Namespace) -> Outcome:
     """Bring removed files back; degraded when some could not be."""
     body = {"filenames": arguments.filename}
     reply = ask(arguments.agent, "POST", "/head/files/restore", body, doing="restore the files")
-    if arguments.json:
-        as_json(reply.envelope)
-    else:
-        for file in reply.data:
-            print(f"Restored {file['filename']}")
-        for kept in reply.envelope["kept"]:
-            print(f"Not restored: {kept['filename']}: {kept['reason']}")
-    return Exit.DEGRADED if reply.envelope["kept"] else Exit.OK
+    kept = reply.envelope["kept"]
+    lines = [f"Restored {file['filename']}" for file in reply.data]
+    lines += [f"Not restored: {file['filename']}: {file['reason']}" for file in kept]
+    return Outcome({"restored": reply.data, "kept": kept}, lines=lines, exit=Exit.DEGRADED if kept else Exit.OK)
+
+
+def plan_emptying(arguments: argparse.Namespace) -> Plan | Outcome:
+    """What is in the trash."""
+    data = _trash(arguments)
+    if not data:
+        return Outcome({"removed": []}, lines=["The trash is empty."])
+    rows = [(file["filename"], bytes_text(file["size"]), file["removed"]) for file in data]
+    lines = [f"{_amount(data)} would be removed for good: nobody can restore them."]
+    return Plan("empty the trash", {"removed": data}, lines, ("file", "size", "removed"), rows, word="empty")
+
+
+def empty(arguments: argparse.Namespace) -> Outcome:
+    """Remove everything in the trash for good."""
+    reply = ask(arguments.agent, "DELETE", "/head/files/trash", doing="empty the trash")
+    return Outcome({"removed": reply.data}, lines=[f"Removed for good: {_amount(reply.data)}."])
+
+
+def _trash(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    data = ask(arguments.agent, "GET", "/head/files/trash", doing="list the trash").data
+    if not isinstance(data, list):
+        raise Failure("cannot list the trash: the agent's answer is no list")
+    return data
+
+
+def _removed(reply: Reply) -> Outcome:
+    kept = reply.envelope.get("kept", [])
+    lines = [f"Removed {file['filename']}, {bytes_text(file['size'])}" for file in reply.data]
+    lines += map(_kept, kept)
+    if reply.data:
+        lines.append(f"In the trash: {_amount(reply.data)}; `cw-headctl files restore FILE` brings one back.")
+    elif not kept:
+        lines.append("Nothing to remove: every file is referred to, in use or too young.")
+    data = {"removed": reply.data, "kept": kept}
+    return Outcome(data, lines=lines, exit=Exit.DEGRADED if kept else Exit.OK)
+
+
+def _kept(file: dict[str, Any]) -> str:
+    return f"Kept {file['filename']}: {file['reason']}"
+
+
+def _rows(files: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    return [(f["filename"], f["kind"], bytes_text(f["size"]), f["modified"], f["reason"]) for f in files]
+
+
+def _amount(files: list[dict[str, Any]]) -> str:
+    return f"{count(len(files), 'file')}, {bytes_text(sum(file['size'] for file in files))}"

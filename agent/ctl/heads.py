@@ -5,77 +5,108 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from agent.ctl.client import Exit, Reply, ask
-from agent.ctl.show import as_json, table
+from agent.ctl import choice
+from agent.ctl.client import Reply, ask
+from agent.ctl.outcome import Exit, Failure, Outcome, Plan
+from agent.ctl.show import count, sentence
 
 _WORST_FIRST = ("down", "unknown", "suspect", "up")
 
 
-def listing(arguments: argparse.Namespace) -> Exit:
+def listing(arguments: argparse.Namespace) -> Outcome:
     """List the heads; degraded when one is not up, this one is out of the cluster, or there is no quorum."""
     reply = ask(arguments.agent, "GET", "/heads", doing="list the heads")
     heads: dict[str, dict[str, Any]] = reply.data
-    if arguments.json:
-        as_json(heads)
-    else:
-        columns = ("uid", "state", "last seen", "since", "heard by", "url", "description")
-        rows = sorted(heads.values(), key=lambda head: (_rank(head["state"]), head["uid"]))
-        table(columns, (_row(head, heads) for head in rows), "There are no heads.")
-        meta = reply.envelope.get("meta", {})
-        if meta.get("problem"):
-            print(f"{meta['problem'][0].upper()}{meta['problem'][1:]}.")
-        elif meta.get("standing") == "minority":
-            print("This head hears too few of the others to judge them: it may itself be the one that is cut off.")
-        if reply.stale is not None:
-            print(f"The database has no quorum: the list is {reply.stale:.0f} s old, and nothing can be changed.")
-    if reply.stale is not None or reply.envelope.get("meta", {}).get("problem"):
-        return Exit.DEGRADED
-    return _exit(heads)
+    problem = reply.envelope.get("meta", {}).get("problem")
+    lines = []
+    if problem:
+        lines.append(sentence(problem))
+    elif reply.envelope.get("meta", {}).get("standing") == "minority":
+        lines.append("This head hears too few of the others to judge them: it may itself be the one that is cut off.")
+    if reply.stale is not None:
+        lines.append(f"The database has no quorum: the list is {reply.stale:.0f} s old, and nothing can be changed.")
+    return Outcome(
+        heads,
+        ("uid", "state", "last seen", "since", "heard by", "url", "description"),
+        [_row(head, heads) for head in sorted(heads.values(), key=lambda head: (_rank(head["state"]), head["uid"]))],
+        "There are no heads.",
+        lines,
+        Exit.DEGRADED if reply.stale is not None or problem else _exit(heads),
+    )
 
 
-def show(arguments: argparse.Namespace) -> Exit:
+def show(arguments: argparse.Namespace) -> Outcome:
     """Show a head; degraded when it is not up."""
-    heads = ask(arguments.agent, "GET", f"/head/{arguments.uid}", doing=f"show the head {arguments.uid}").data
-    if arguments.json:
-        as_json(heads)
-    else:
-        rows = [(name, _text(value)) for head in heads.values() for name, value in head.items() if name != "ca_pem"]
-        table(("field", "value"), rows, "There is no such head.")
-    return _exit(heads)
+    heads, _ = _one(arguments, f"show the head {arguments.uid}")
+    rows = [(name, _text(value)) for head in heads.values() for name, value in head.items() if name != "ca_pem"]
+    return Outcome(heads, ("field", "value"), rows, "There is no such head.", exit=_exit(heads))
 
 
-def evict(arguments: argparse.Namespace) -> Exit:
+def plan_eviction(arguments: argparse.Namespace) -> Plan | Outcome:
+    """Which heads would go; nothing to do when none is down."""
+    if arguments.down:
+        return _plan_for_all_down(arguments)
+    doing = f"remove the head {arguments.uid}"
+    heads, uid = _one(arguments, doing)
+    head = heads[uid]
+    told = f"{uid}, {head['description'] or 'without a description'}, {head['state']}"
+    lines = [
+        f"1 head leaves the cluster for good: {told}.",
+        "Its certificate, its tokens and its open connections are worth nothing from then on.",
+    ]
+    return Plan(doing, {"removed": [head], "kept": []}, lines)
+
+
+def evict(arguments: argparse.Namespace) -> Outcome:
     """Remove one head, or those that are down; degraded when one was kept."""
-    if not arguments.down:
-        query = "?force=1" if arguments.force else ""
-        route, doing = f"/head/{arguments.uid}{query}", f"remove the head {arguments.uid}"
-        reply = ask(arguments.agent, "DELETE", route, doing=doing)
-        if arguments.json:
-            as_json(reply.data)
-        else:
-            print(f"Removed {reply.data}")
-            _warn(reply)
-        return Exit.OK
-    query = "?dry_run=1" if arguments.dry_run else ""
-    reply = ask(arguments.agent, "DELETE", f"/heads/down{query}", doing="remove the heads that are down")
+    if arguments.down:
+        return _evicted(ask(arguments.agent, "DELETE", "/heads/down", doing="remove the heads that are down"))
+    uid = arguments.plan["removed"][0]["uid"]
+    query = "?force=1" if arguments.force else ""
+    reply = ask(arguments.agent, "DELETE", f"/head/{uid}{query}", doing=f"remove the head {uid}")
+    return Outcome(reply.data, lines=[f"Removed {reply.data}", *_warnings(reply)])
+
+
+def _plan_for_all_down(arguments: argparse.Namespace) -> Plan | Outcome:
+    doing = "remove the heads that are down"
+    reply = ask(arguments.agent, "DELETE", "/heads/down?dry_run=1", doing=doing)
+    if not reply.data:
+        return _evicted(reply)
+    kept = [_kept(head) for head in reply.envelope.get("kept", [])]
+    data = {"removed": reply.data, "kept": reply.envelope.get("kept", [])}
+    rows = [(head["uid"], head.get("last_seen"), head["description"]) for head in reply.data]
+    lines = [
+        *kept,
+        f"{count(len(rows), 'head')} that {'is' if len(rows) == 1 else 'are'} down would be removed for good.",
+    ]
+    return Plan(doing, data, lines, ("uid", "last seen", "description"), rows)
+
+
+def _evicted(reply: Reply) -> Outcome:
     kept = reply.envelope.get("kept", [])
-    if arguments.json:
-        as_json({"removed": reply.data, "kept": kept})
-    else:
-        verb = "Would remove" if arguments.dry_run else "Removed"
-        for head in reply.data:
-            print(f"{verb} {head['uid']}  {head['description']}")
-        for head in kept:
-            print(f"Kept {head['uid']}: {head['reason']}")
-        if not reply.data and not kept:
-            print("No head is down.")
-        _warn(reply)
-    return Exit.DEGRADED if kept else Exit.OK
+    lines = [f"Removed {head['uid']}  {head['description']}" for head in reply.data]
+    lines += [_kept(head) for head in kept]
+    if not lines:
+        lines.append("No head is down.")
+    data = {"removed": reply.data, "kept": kept}
+    return Outcome(data, lines=lines + _warnings(reply), exit=Exit.DEGRADED if kept else Exit.OK)
 
 
-def _warn(reply: Reply) -> None:
-    for warning in reply.envelope.get("meta", {}).get("warnings", []):
-        print(f"{warning[0].upper()}{warning[1:]}.")
+def _kept(head: dict[str, Any]) -> str:
+    return f"Kept {head['uid']}: {head['reason']}"
+
+
+def _one(arguments: argparse.Namespace, doing: str) -> tuple[dict[str, dict[str, Any]], str]:
+    """The head that the argument means, as the agent shows it, and its uid."""
+    uid = arguments.uid if arguments.uid == "self" else choice.head(arguments.agent, arguments.uid)
+    heads: dict[str, dict[str, Any]] = ask(arguments.agent, "GET", f"/head/{uid}", doing=doing).data
+    if not heads:
+        raise Failure(f"cannot {doing}: the agent tells of none")
+    return heads, next(iter(heads))
+
+
+def _warnings(reply: Reply) -> list[str]:
+    return [sentence(warning) for warning in reply.envelope.get("meta", {}).get("warnings", [])]
 
 
 def _row(head: dict[str, Any], heads: dict[str, dict[str, Any]]) -> tuple[Any, ...]:

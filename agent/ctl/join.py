@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 import threading
-from pathlib import Path
 from typing import Any
 
-from agent.ctl.client import Agent, Exit, Failure, ask
-from agent.ctl.confirm import confirm
-from agent.ctl.show import as_json
+from agent.ctl.client import Agent, ask
+from agent.ctl.outcome import Exit, Failure, Outcome, Plan
+from agent.ctl.show import count
+from agent.ctl.terminal import say
 
 _LONGEST = 600.0
 """Seconds for a join or a leave: a database engine may have to catch up, or others to be told."""
@@ -20,10 +19,8 @@ _LOOK = 0.5
 """Seconds between two looks at how far a join has come."""
 
 
-def join(arguments: argparse.Namespace) -> Exit:
+def join(arguments: argparse.Namespace) -> Outcome:
     """Have this head join a cluster, telling each step as it comes."""
-    if arguments.agent.head:
-        raise Failure("cannot join: only root of the head itself can have it join: log in there", Exit.USAGE)
     body = {
         "url": _url(arguments.url),
         "token": _token(arguments),
@@ -40,32 +37,31 @@ def join(arguments: argparse.Namespace) -> Exit:
         ended.set()
         if watching.ident is not None:
             watching.join()
-    if arguments.json:
-        as_json(data)
-    elif data["already"]:
-        print(f"This head is a member of the cluster {data['cluster']} already; nothing was changed.")
+    if data["already"]:
+        told = f"This head is a member of the cluster {data['cluster']} already; nothing was changed."
     else:
-        print(f"This head is a member of the cluster {data['cluster']} now.")
-    return Exit.OK
+        told = f"This head is a member of the cluster {data['cluster']} now."
+    return Outcome(data, lines=[told])
 
 
-def leave(arguments: argparse.Namespace) -> Exit:
-    """Have this head leave its cluster, once an operator has said so again."""
-    if not arguments.yes:
-        _confirm(arguments.agent)
+def plan_leave(arguments: argparse.Namespace) -> Plan:
+    """What a head gives up that leaves."""
+    heads = ask(arguments.agent._replace(head=None), "GET", "/heads", doing="list the heads").data
+    which = f"The head {arguments.agent.head}" if arguments.agent.head else "This head"
+    lines = [f"{which} leaves its cluster of {len(heads)} and goes on alone, with its own copy of the objects."]
+    return Plan("leave", {"heads": len(heads)}, lines, word="leave")
+
+
+def leave(arguments: argparse.Namespace) -> Outcome:
+    """Have a head leave its cluster."""
     data = ask(arguments.agent, "POST", "/database/leave", doing="leave", timeout=_LONGEST).data
-    if arguments.json:
-        as_json(data)
-        return Exit.OK
-    for step in data["steps"]:
-        print(f"{step['step']}: {step['result']}")
+    lines = [f"{step['step']}: {step['result']}" for step in data["steps"]]
     if data["steps"]:
-        print(
-            f"The head {data['left']} has left {len(data['remaining'])} other head(s), and is alone in a new cluster."
-        )
+        remaining = count(len(data["remaining"]), "other head")
+        lines.append(f"The head {data['left']} has left {remaining}, and is alone in a new cluster.")
     else:
-        print("This head has left before; nothing was changed.")
-    return Exit.OK
+        lines.append("This head has left before; nothing was changed.")
+    return Outcome(data, lines=lines)
 
 
 def _url(text: str) -> str:
@@ -75,13 +71,13 @@ def _url(text: str) -> str:
 
 
 def _token(arguments: argparse.Namespace) -> str:
-    if arguments.token is not None:
-        return str(arguments.token)
-    try:
-        text = sys.stdin.read() if arguments.token_file == "-" else Path(arguments.token_file).read_text("ascii")
-    except (OSError, UnicodeDecodeError) as err:
-        raise Failure(f"cannot read the token from {arguments.token_file}: {err}", Exit.USAGE) from None
-    return text.strip()
+    token = arguments.token or arguments.agent.token
+    if not token:
+        raise Failure(
+            "cannot join: no token: give --token-file what `cw-headctl token --join` prints on a head of the cluster",
+            Exit.USAGE,
+        )
+    return str(token)
 
 
 def _tell_progress(agent: Agent, ended: threading.Event) -> None:
@@ -92,12 +88,5 @@ def _tell_progress(agent: Agent, ended: threading.Event) -> None:
         except Failure:
             continue
         for step in steps[told:]:
-            print(f"{step['step']} ...", flush=True)
+            say(f"{step['step']} ...")
         told = max(told, len(steps))
-
-
-def _confirm(agent: Agent) -> None:
-    """Raises Failure unless somebody at a terminal says that this head is to leave."""
-    heads = ask(agent, "GET", "/heads", doing="list the heads").data
-    which = f"The head {agent.head}" if agent.head else "This head"
-    confirm(f"{which} leaves its cluster of {len(heads)} and goes on alone, with its own copy of the objects.", "leave")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 
 from agent import __version__
@@ -15,13 +16,49 @@ exit status: 0 done, 1 failed, 2 wrong arguments, 3 degraded (what was asked for
 """
 SOCKET = "/run/clusterware-head-agent.sock"
 
+WATCH = "2"
+"""Seconds from one look to the next where --watch says no number."""
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0.1 <= seconds <= 86400:
+        raise ValueError
+    return seconds
+
+
+_seconds.__name__ = "number of seconds"  # which is what argparse says that a wrong value is not
+
 OPTIONS: tuple[Argument, ...] = (
     Argument("--json", "print data for programs, as docs/cw-headctl.md describes it"),
-    Argument("--head", "ask the agent of that head, through this one's", "UID", complete="heads"),
+    Argument(
+        "--head",
+        "ask the agent of that head, through this one's: its uid, the beginning of it, its description or host name",
+        "HEAD",
+        complete="heads",
+    ),
+    Argument("--all-heads", "ask the agents of all heads, through this one's"),
+    Argument(
+        "--token-file",
+        "a file with a token for what another head wants one for, - for standard input",
+        "FILE",
+        complete="file",
+    ),
+    Argument("--watch", "show it again every so many seconds (2), until Ctrl-C", "SECONDS", "?", convert=_seconds),
+    Argument("--timeout", "how long an answer may take", "SECONDS", convert=_seconds),
     Argument("--yes", "do not ask"),
     Argument("--socket", "the agent's socket (default: %(default)s)", "PATH", default=SOCKET, complete="file"),
 )
 """What every command takes."""
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """What was typed; ends the process with status 2 and the reason when it cannot be."""
+    told = list(words)
+    for number, word in enumerate(told):
+        if word == "--watch" and not re.match(r"[0-9.]", "".join(told[number + 1 : number + 2])):
+            told[number] = f"--watch={WATCH}"  # else the command's own words would be taken for its number
+    return parser(told).parse_args(told)
 
 
 def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
@@ -93,6 +130,7 @@ def _add(where: argparse._ActionsContainer, argument: Argument, default: object 
         metavar=argument.metavar,
         nargs=argument.nargs,
         choices=argument.choices,
+        type=argument.convert,
         default=given,
         **more,  # type: ignore[arg-type]  # a positional argument knows no such word at all
     )

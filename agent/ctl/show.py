@@ -1,26 +1,59 @@
-"""How answers are shown: columns for people, JSON for programs."""
+"""How outcomes are shown: columns for people, JSON for programs."""
 
 from __future__ import annotations
 
-import json
+import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TextIO
+
+from agent.ctl.outcome import Outcome
+from agent.ctl.terminal import colour, is_coloured, plain, width
+
+_COLOURS = {
+    "up": "green",
+    "ok": "green",
+    "down": "red",
+    "failed": "red",
+    "timeout": "red",
+    "bad": "red",
+    "suspect": "yellow",
+    "unknown": "yellow",
+    "warning": "yellow",
+}
+"""What stands out, in columns that tell a state."""
+_TOLD_BY = ("state", "status", "result", "active_state")
+_NARROWEST = 8
+_GAP = "  "
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: str) -> None:
-    """Print rows in aligned columns, or `empty` when there are none."""
-    lines = [[column.upper() for column in columns], *([_cell(value) for value in row] for row in rows)]
-    if len(lines) == 1:
-        print(empty)
+def show(outcome: Outcome, *, as_json: bool, out: TextIO | None = None) -> None:
+    """Print an outcome, as wide as the terminal allows."""
+    out = out or sys.stdout
+    if as_json:
+        print(json_text(outcome.data, indent=2), file=out)
         return
-    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
-    for line in lines:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    for line in text(outcome, width(out), coloured=is_coloured(out)):
+        print(line, file=out)
 
 
-def as_json(value: Any) -> None:
-    """Print a value as JSON."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+def text(outcome: Outcome, columns: int | None, *, coloured: bool) -> list[str]:
+    """The lines that people see, none with anything in it that a terminal would obey but our own colours."""
+    lines = _table(outcome.columns, outcome.rows, columns, coloured=coloured) if outcome.rows else []
+    if not outcome.rows and outcome.empty:
+        lines.append(plain(outcome.empty))
+    return lines + [plain(line) for line in outcome.lines]
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """A value as JSON in ASCII, so that nothing in it disturbs a terminal either."""
+    import json  # here, as people hardly ever want it
+
+    return json.dumps(value, indent=indent).replace("\x7f", "\\u007f")
+
+
+def sentence(text: str) -> str:
+    """What the agent says in lower case, as a sentence of its own."""
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def bytes_text(amount: int) -> str:
@@ -33,7 +66,49 @@ def bytes_text(amount: int) -> str:
     return f"{size:.1f} TiB"
 
 
+def count(amount: int, noun: str) -> str:
+    """A number of things, in the singular where it is one."""
+    return f"{amount} {noun}" if amount == 1 else f"{amount} {noun}s"
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]], total: int | None, *, coloured: bool) -> list[str]:
+    lines = [[column.upper() for column in columns], *([_cell(value) for value in row] for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    if total is not None:
+        widths = narrowed(
+            widths, [max(len(name), _NARROWEST) for name in columns], total - len(_GAP) * (len(widths) - 1)
+        )
+    told = []
+    for number, line in enumerate(lines):
+        cells = [_fit(cell, width) for cell, width in zip(line, widths, strict=True)]
+        cells[-1] = cells[-1].rstrip()
+        if coloured:
+            cells = [_coloured(cell, columns[i], head=number == 0) for i, cell in enumerate(cells)]
+        told.append(_GAP.join(cells).rstrip())
+    return told
+
+
+def narrowed(widths: Sequence[int], least: Sequence[int], total: int) -> list[int]:
+    """Widths whose sum is at most `total`, if that can be: the widest give way, but never the first, to be copied."""
+    left = list(widths)
+    while sum(left) > total:
+        giving = [i for i in range(1, len(left)) if left[i] > least[i]]
+        if not giving:
+            break
+        widest = max(giving, key=lambda i: left[i])
+        left[widest] -= 1
+    return left
+
+
+def _fit(cell: str, width: int) -> str:
+    return cell.ljust(width) if len(cell) <= width else f"{cell[: width - 1]}…"
+
+
+def _coloured(cell: str, column: str, *, head: bool) -> str:
+    if head:
+        return colour(cell, "bold")
+    return colour(cell, _COLOURS.get(cell.strip()) if column in _TOLD_BY else None)
+
+
 def _cell(value: Any) -> str:
-    """Text that cannot disturb a terminal."""
-    text = "-" if value is None else str(value)
-    return "".join(c if c.isprintable() else "?" for c in text)
+    return "-" if value is None else plain(str(value))

@@ -7,14 +7,14 @@ import base64
 import hashlib
 import re
 
-from agent.ctl.client import Exit, Failure, ask
-from agent.ctl.show import as_json
+from agent.ctl.client import ask
+from agent.ctl.outcome import Exit, Failure, Outcome
 
 _JOIN = {"lifespan": "1h", "permissions": ["HeadsWrite"], "subject": "join"}
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", re.DOTALL)
 
 
-def make(arguments: argparse.Namespace) -> Exit:
+def make(arguments: argparse.Namespace) -> Outcome:
     """Make a token and print it, and nothing else, so that it can be captured."""
     if arguments.join:
         return _invite(arguments)
@@ -25,14 +25,10 @@ def make(arguments: argparse.Namespace) -> Exit:
     if arguments.subject:
         body["subject"] = arguments.subject
     data = ask(arguments.agent, "POST", "/head/token", body, doing="make a token").data
-    if arguments.json:
-        as_json(data)
-    else:
-        print(data["token"])
-    return Exit.OK
+    return Outcome(data, lines=[data["token"]])
 
 
-def _invite(arguments: argparse.Namespace) -> Exit:
+def _invite(arguments: argparse.Namespace) -> Outcome:
     """Print the command that has another head join this one's cluster."""
     doing = "make the command that has a head join"
     own = next(iter(ask(arguments.agent, "GET", "/head/self", doing=doing).data.values()))
@@ -42,13 +38,9 @@ def _invite(arguments: argparse.Namespace) -> Exit:
     body = {**_JOIN, **({"lifespan": arguments.lifespan} if arguments.lifespan else {})}
     made = ask(arguments.agent, "POST", "/head/token", body, doing=doing).data
     invitation = {"url": own["url"], "token": made["token"], "ca_sha256": _sha256(ca_pem), "expires": made["expires"]}
-    if arguments.json:
-        as_json(invitation)
-    else:
-        # Not as an argument, which every user could read: echo is the shell's own and no process.
-        join = f"cw-headctl join {invitation['url']} --ca-sha256 {invitation['ca_sha256']} --token-file -"
-        print(f"echo {invitation['token']} | {join}")
-    return Exit.OK
+    # Not as an argument, which every user could read: echo is the shell's own and no process.
+    join = f"cw-headctl join {invitation['url']} --ca-sha256 {invitation['ca_sha256']} --token-file -"
+    return Outcome(invitation, lines=[f"echo {invitation['token']} | {join}"])
 
 
 def _sha256(ca_pem: str) -> str:

@@ -13,6 +13,7 @@ import pytest
 from agent.ctl.__main__ import main
 from agent.ctl.client import Exit
 from tests.support.one_answer import answering
+from tests.support.scripted_agent import Answers, ok, scripted
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,39 +52,53 @@ def test_heads_that_are_all_up_are_nothing_to_act_on(tmp_path: Path) -> None:
 
 def test_a_head_is_shown_without_its_certificates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with answering(tmp_path / "s", "200 OK", answer({"a": shown("a", "down", b=3.0)})):
-        assert main(["--socket", str(tmp_path / "s"), "heads", "show", "a"]) == Exit.DEGRADED
+        assert main(["--socket", str(tmp_path / "s"), "heads", "show"]) == Exit.DEGRADED
     printed = capsys.readouterr().out
     assert "b: 3.0" in printed
     assert "---" not in printed
 
 
+HEAD = "a" * 32
+KEPT = [{"uid": "b", "reason": "it is suspect"}]
+DOWN = [{"uid": HEAD, "description": "x"}]
+
+
 @pytest.mark.parametrize(
-    ("words", "data", "asked_for", "status"),
+    ("words", "last", "status"),
     [
-        (["a"], "a", b"DELETE /api/v1/head/a ", Exit.OK),
-        (["a", "--force"], "a", b"DELETE /api/v1/head/a?force=1 ", Exit.OK),
-        (["--down"], [{"uid": "a", "description": "x"}], b"DELETE /api/v1/heads/down ", Exit.DEGRADED),
-        (["--down", "--dry-run"], [], b"DELETE /api/v1/heads/down?dry_run=1 ", Exit.DEGRADED),
+        ([HEAD], f"DELETE /head/{HEAD}", Exit.OK),
+        ([HEAD, "--force"], f"DELETE /head/{HEAD}?force=1", Exit.OK),
+        (["--down"], "DELETE /heads/down", Exit.DEGRADED),
+        (["--down", "--dry-run"], "DELETE /heads/down?dry_run=1", Exit.OK),
     ],
 )
 def test_heads_are_evicted_and_those_that_stay_are_told(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], data: Any, asked_for: bytes, status: Exit
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], last: str, status: Exit
 ) -> None:
-    kept = [{"uid": "b", "reason": "it is suspect"}]
-    with answering(tmp_path / "s", "200 OK", answer(data, kept=kept)) as asked:
-        assert main(["--socket", str(tmp_path / "s"), "heads", "evict", *words]) == status
-    assert asked[0].startswith(asked_for)
-    assert ("it is suspect" in capsys.readouterr().out) is (status is Exit.DEGRADED)
+    warnings = {"warnings": ["its certificate still opens etcd"]}
+    answers: Answers = {
+        f"GET /head/{HEAD}": ok({HEAD: shown(HEAD, "down")}),
+        "DELETE /heads/down?dry_run=1": ok(DOWN, kept=KEPT),
+        "DELETE /heads/down": ok(DOWN, kept=KEPT, meta=warnings),
+        f"DELETE /head/{HEAD}": ok(HEAD, meta=warnings),
+        f"DELETE /head/{HEAD}?force=1": ok(HEAD, meta=warnings),
+    }
+    with scripted(tmp_path, answers) as agent:
+        assert main(["--socket", str(agent.socket), "heads", "evict", *words, "--yes"]) == status
+    told = capsys.readouterr()
+    assert agent.routes[-1] == last
+    assert HEAD in told.out
+    assert ("it is suspect" in told.out) is ("--down" in words)
+    if "--dry-run" not in words:
+        assert told.out.splitlines()[-1] == "Its certificate still opens etcd."
+        assert "1 head" in told.err
 
 
-@pytest.mark.parametrize(("words", "data"), [(["a"], "a"), (["--down"], [{"uid": "a", "description": "x"}])])
-def test_what_an_eviction_leaves_open_is_told(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], data: Any
-) -> None:
-    told = answer(data, meta={"warnings": ["its certificate still opens etcd"]})
-    with answering(tmp_path / "s", "200 OK", told):
-        assert main(["--socket", str(tmp_path / "s"), "heads", "evict", *words]) == Exit.OK
-    assert capsys.readouterr().out.splitlines()[-1] == "Its certificate still opens etcd."
+def test_nothing_is_asked_where_no_head_is_down(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with scripted(tmp_path, {"DELETE /heads/down?dry_run=1": ok([], kept=[])}) as agent:
+        assert main(["--socket", str(agent.socket), "heads", "evict", "--down"]) == Exit.OK
+    assert capsys.readouterr().out == "No head is down.\n"
+    assert len(agent.asked) == 1
 
 
 def test_a_token_comes_from_standard_input_and_a_bare_name_is_enough(tmp_path: Path) -> None:
@@ -153,8 +168,10 @@ def test_a_list_from_a_database_without_quorum_says_how_old_it_is(
 
 def test_a_join_is_never_asked_of_another_head(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--head", "x" * 32, "join", "https://head1:1", "--token", "t", "--ca-sha256", "AB"]
-    assert main(["--socket", str(tmp_path / "s"), *words]) == Exit.USAGE
+    with scripted(tmp_path, {"GET /head/peerurl": ok({"uid": "y" * 32})}) as agent:
+        assert main(["--socket", str(agent.socket), *words]) == Exit.USAGE
     assert "log in there" in capsys.readouterr().err
+    assert agent.routes == ["GET /head/peerurl"]
 
 
 def test_a_token_file_that_cannot_be_read_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -165,15 +182,15 @@ def test_a_token_file_that_cannot_be_read_is_told(tmp_path: Path, capsys: pytest
 
 def test_a_leave_says_what_each_step_came_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     left = {"left": "a", "cluster": "c", "remaining": ["b"], "steps": [{"step": "tell", "result": "done"}]}
-    with answering(tmp_path / "s", "200 OK", answer(left)):
-        assert main(["--socket", str(tmp_path / "s"), "leave", "--yes"]) == Exit.OK
-    assert capsys.readouterr().out.splitlines() == [
-        "tell: done",
-        "The head a has left 1 other head(s), and is alone in a new cluster.",
-    ]
+    answers: Answers = {"GET /heads": ok({"a": {}, "b": {}}), "POST /database/leave": ok(left)}
+    with scripted(tmp_path, answers) as agent:
+        assert main(["--socket", str(agent.socket), "leave", "--yes"]) == Exit.OK
+    told = capsys.readouterr()
+    assert told.out.splitlines() == ["tell: done", "The head a has left 1 other head, and is alone in a new cluster."]
+    assert "cluster of 2" in told.err
 
 
-@pytest.mark.parametrize("words", ["heads no", "heads evict", "heads evict a --down", "join u", "token"])
+@pytest.mark.parametrize("words", ["heads no", "heads evict", "heads evict a --down", "join u --token t", "token"])
 def test_wrong_arguments_are_told(words: str) -> None:
     with pytest.raises(SystemExit) as left:
         main(words.split())

@@ -1,0 +1,117 @@
+"""Doing a command: on this head, on another, or on all of them; once, or again and again."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from agent.ctl.client import Agent
+from agent.ctl.command import Command, Reach
+from agent.ctl.confirm import confirm
+from agent.ctl.outcome import Exit, Failure, Outcome, Plan
+from agent.ctl.show import show
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what was typed and show what came of it; returns the exit status. Raises Failure."""
+    command: Command = arguments.command
+    _check(arguments, command)
+    token = _token(arguments)
+    if arguments.all_heads:
+        from agent.ctl import everywhere
+
+        do: Callable[[], Outcome] = everywhere.prepare(
+            arguments, Agent(arguments.socket, None, token, arguments.timeout)
+        )
+    else:
+        here = Agent(arguments.socket, None, token, arguments.timeout)
+        arguments.agent = _chosen(arguments, command, here)
+        if command.streams:
+            return int(function(command.run)(arguments))
+        do = lambda: on_one(arguments)  # noqa: E731  # the same shape as what `everywhere` prepares
+    if arguments.watch is not None:
+        from agent.ctl import watch
+
+        return watch.watch(do, arguments.watch, as_json=arguments.json)
+    outcome = do()
+    show(outcome, as_json=arguments.json)
+    return outcome.exit
+
+
+def on_one(arguments: argparse.Namespace) -> Outcome:
+    """Do the command by one agent, once whatever it would change was agreed to. Raises Failure."""
+    command: Command = arguments.command
+    plan = planned(arguments)
+    if isinstance(plan, Outcome):
+        return plan
+    if plan is not None:
+        if vars(arguments).get("dry_run"):
+            return Outcome(plan.data, plan.columns, plan.rows, lines=plan.lines)
+        confirm([(None, plan)], arguments)
+        arguments.plan = plan.data
+    outcome: Outcome = function(command.run)(arguments)
+    return outcome
+
+
+def planned(arguments: argparse.Namespace) -> Plan | Outcome | None:
+    """What the command would do; an Outcome where there is nothing to do; None where nobody has to agree."""
+    command: Command = arguments.command
+    plan: Plan | Outcome | None = function(command.plan)(arguments) if command.plan else None
+    return plan
+
+
+def function(name: str) -> Callable[[argparse.Namespace], Any]:
+    """The function that a row of the table names."""
+    module, _, attribute = name.partition(":")
+    found: Callable[[argparse.Namespace], Any] = getattr(importlib.import_module(f"agent.ctl.{module}"), attribute)
+    return found
+
+
+def _check(arguments: argparse.Namespace, command: Command) -> None:
+    """Raises Failure for options that do not go with the command or with each other."""
+    if arguments.head and arguments.all_heads:
+        raise Failure("--head and --all-heads do not go together: leave one out", Exit.USAGE)
+    if arguments.watch is not None and (command.changes or command.streams):
+        why = "it shows changes by itself" if command.streams else "it would do it again and again"
+        raise Failure(f"--watch does not go with `{command.path}`: {why}", Exit.USAGE)
+    if arguments.all_heads and (command.reach in (Reach.HERE, Reach.NONE) or command.streams or command.alone):
+        raise Failure(f"--all-heads does not go with `{command.path}`: run it on each head", Exit.USAGE)
+    if arguments.head and command.reach is Reach.NONE:
+        raise Failure(f"--head does not go with `{command.path}`: run it on that head", Exit.USAGE)
+
+
+def _chosen(arguments: argparse.Namespace, command: Command, here: Agent) -> Agent:
+    """The agent that --head means."""
+    if not arguments.head:
+        return here
+    from agent.ctl import choice
+
+    uid = choice.head(here, arguments.head)
+    if command.reach is Reach.HERE and uid != choice.own(here):
+        raise Failure(
+            f"cannot do `{command.path}` on head {uid} from here: only that head itself does it: log in there",
+            Exit.USAGE,
+        )
+    return here._replace(head=uid)
+
+
+def _token(arguments: argparse.Namespace) -> str | None:
+    """The token in --token-file; None without one. Raises Failure."""
+    path = arguments.token_file
+    if path is None:
+        return None
+    try:
+        if path == "-":
+            text = sys.stdin.read()
+        else:
+            with open(path, encoding="ascii") as file:
+                text = file.read()
+    except (OSError, UnicodeDecodeError) as err:
+        why = getattr(err, "strerror", None) or "it is not text"
+        raise Failure(f"cannot read the token from {path}: {why}: name a file with a token alone", Exit.USAGE) from None
+    if not text.strip():
+        raise Failure(f"cannot read the token from {path}: it is empty: did what makes the token fail?", Exit.USAGE)
+    return text.strip()
