@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from agent.api.links import Links
+from agent.api.metrics.instruments import Instruments
+from agent.api.traffic import Traffic
 from agent.config import Live
 from agent.database.backups import Backups
 from agent.database.cleaning import Cleaner
@@ -36,6 +38,10 @@ class Rooms:
 
     live: Live
     loops: Loops
+    traffic: Traffic
+    """Requests, counted as they are answered."""
+    instruments: Instruments
+    """What only GET /metrics reads."""
     dependencies: tuple[Dependency, ...]
     """What GET /readyz asks: D-Bus, the database, the file store."""
     doctor: Doctor

@@ -1,10 +1,11 @@
-"""Requests, counted as they are answered: what GET /metrics cannot read later. Plain numbers, as it is done each time."""
+"""Requests, counted as they are answered, in plain numbers: what GET /metrics cannot read later."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from agent.api.call import Route
+from aiohttp import web
+
 from agent.errors import AgentError, Denied, Unauthenticated
 from agent.histogram import Histogram
 
@@ -35,23 +36,37 @@ class Traffic:
         self.connections: Callable[[], Mapping[str, int]] = dict
         """How many are open, by what is known of who is behind them."""
 
-    def note(self, route: Route | None, method: str, status: int, took: float | None) -> None:
-        """Count an answer; `took` is None for a stream."""
-        if route is None:
-            path, method = NO_ROUTE, method if method in _METHODS else _OTHER
-        else:
-            path = route.path
-        key = path, method, status
-        self.answered[key] = self.answered.get(key, 0) + 1
-        if took is not None:
-            histogram = self.took.get((path, method))
-            if histogram is None:
-                histogram = self.took[path, method] = Histogram(SECONDS)
-            histogram.note(took)
+    def note(
+        self,
+        path: str | None,
+        request: web.BaseRequest,
+        response: web.StreamResponse,
+        took: float,
+        failed: AgentError | None = None,
+    ) -> None:
+        """Count an answer that took so many seconds and is about to be sent, or is a stream that was.
 
-    def note_refusal(self, failed: AgentError) -> None:
-        """Count a caller that was not let in."""
+        `path`: that of the route, as it stands in the table; None where none was found.
+        """
+        method = request.method
+        if path is None:
+            path, method = NO_ROUTE, method if method in _METHODS else _OTHER
+        key = path, method, response.status
+        self.answered[key] = self.answered.get(key, 0) + 1
+        self.received += request.content.total_bytes
+        if isinstance(response, web.Response):
+            self.sent += (method != "HEAD" and response.content_length) or 0
+            self._time(path, method, took)
         if isinstance(failed, Denied | Unauthenticated):
-            known = failed.code in self.refused or len(self.refused) < _MOST_REASONS
-            code = failed.code if known else _OTHER
-            self.refused[code] = self.refused.get(code, 0) + 1
+            self._refuse(failed.code)
+
+    def _time(self, path: str, method: str, took: float) -> None:
+        histogram = self.took.get((path, method))
+        if histogram is None:
+            histogram = self.took[path, method] = Histogram(SECONDS)
+        histogram.note(took)
+
+    def _refuse(self, code: str) -> None:
+        known = code in self.refused or len(self.refused) < _MOST_REASONS
+        code = code if known else _OTHER
+        self.refused[code] = self.refused.get(code, 0) + 1

@@ -24,10 +24,12 @@ from agent.adapters.store import CurrentStore
 from agent.adapters.systemd.units import SystemdUnits
 from agent.api.access import AccessGate
 from agent.api.links import Links
+from agent.api.metrics.instruments import Instruments
 from agent.api.openapi import described
 from agent.api.rooms import Rooms
 from agent.api.routes import ROUTES
 from agent.api.server import Api
+from agent.api.traffic import Traffic
 from agent.app.background import Background
 from agent.app.certificate import Certificate, place
 from agent.app.company import company, gone, majority, minority
@@ -175,6 +177,10 @@ async def build(
     rooms = Rooms(
         live=live,
         loops=loops,
+        traffic=Traffic(),
+        instruments=Instruments(
+            heartbeat, upkeep, peers.round_trips, store.commits, lambda: store.uncommitted, lost_lines
+        ),
         dependencies=dependencies,
         doctor=doctor(around),
         openapi=described(ROUTES),

@@ -1,0 +1,1 @@
+"""GET /metrics: the rooms, read at a scrape, as Prometheus takes them."""
