@@ -13,7 +13,7 @@ waiting = $(wildcard $(addprefix tests/integration/test_*,etcd* engine* joining*
 measured = tests/with-tmp $(python) -m coverage run -m pytest -q
 say = @printf '\n\033[1m== %s\033[0m\n'
 
-.PHONY: help setup packages lock lint test test-unit test-system coverage bench soak run install deb etc clean
+.PHONY: help setup packages lock lint test test-unit test-system coverage bench soak run install deb rpm check-packages etc clean
 
 help:
 	@echo 'make run           try the agent: on this machine when systemd runs it, else in a throw-away head'
@@ -25,7 +25,8 @@ help:
 	@echo 'make soak          many simulated heads, then live ones, in random faults (DAYS= HEADS= LOSS=, HOURS=, SEED=)'
 	@echo 'make setup         install what all of these need'
 	@echo 'make install       lay out the installed files (DESTDIR=, prefix=/usr)'
-	@echo 'make deb           a package for Debian 12, in build/packages'
+	@echo 'make deb, rpm      packages for Debian 12, for RHEL 9 and 10, in build/packages'
+	@echo 'make check-packages  lintian and rpmlint, on what lies there'
 	@echo 'make etc, lock     write etc/head-agent.ini; pin the requirements anew'
 	@echo 'make clean         remove what was built'
 
@@ -47,7 +48,7 @@ packages:
 
 build/lib/installed: packaging/requirements.lock packaging/fetch-libraries | packages .venv/installed
 	$(say) 'Fetching the libraries that are installed with the agent'
-	@packaging/fetch-libraries build/lib
+	@packaging/fetch-libraries build/lib --only-binary=:all: --require-hashes --requirement packaging/requirements.lock
 	@touch $@
 
 build/kernel/vmlinuz: | packages
@@ -120,6 +121,15 @@ install: build/lib/installed
 # Any tree can be packaged: packaging/deb/build SOURCE OUTPUT.
 deb: build/lib/installed
 	@packaging/deb/build . build/packages
+
+# A source package that needs no network, and what is built from it for RHEL 9 and 10.
+rpm: .venv/installed
+	@packaging/install-missing packaging/rpm/debian-packages
+	@packaging/rpm/build . build/packages
+
+check-packages: deb
+	@packaging/install-missing packaging/check-packages
+	@packaging/check build/packages
 
 etc: setup
 	@$(python) -c 'from agent.config.sections import template; print(*template(), sep="\n")' > etc/head-agent.ini.new
