@@ -32,7 +32,7 @@ help:
 
 # --- What is needed: Debian packages as far as they are missing, then the pinned ones from PyPI ---------------------
 
-setup: packages .venv/installed build/lib/installed build/kernel/vmlinuz
+setup: packages .venv/installed build/lib/installed build/kernel/vmlinuz build/promtool
 
 packages:
 	@packaging/install-missing packaging/debian-packages
@@ -54,6 +54,10 @@ build/lib/installed: packaging/requirements.lock packaging/fetch-libraries | pac
 build/kernel/vmlinuz: | packages
 	$(say) 'Fetching a kernel, for stores with real images'
 	@packaging/fetch-kernel $@
+
+build/promtool: | packages
+	$(say) 'Fetching promtool, which checks metrics and alert rules'
+	@packaging/fetch-promtool $@
 
 lock:
 	uv pip compile --quiet --generate-hashes --no-header --python-version 3.11 pyproject.toml \

@@ -21,7 +21,7 @@ def expose(metrics: Sequence[Metric], reading: Reading, accept: str) -> tuple[by
     """The text and its content type, in the format that the scraper accepts best."""
     try:
         encode, kind = choose_encoder(accept)
-    except ValueError:  # a version that is none
+    except (TypeError, ValueError):  # it asks for a version that is none
         encode, kind = choose_encoder("")
     return encode(_Scrape(metrics, reading)), kind
 
