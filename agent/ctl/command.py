@@ -36,6 +36,8 @@ class Argument(NamedTuple):
     """Of all such arguments of a command one must be given, and only one."""
     convert: Callable[[str], Any] = str
     """Makes a value of what was typed; raises ValueError."""
+    short: str | None = None
+    """Its other name, of one letter, as "-f"."""
     complete: str | None = None
     """What a shell completes: heads, services, unused, trash, backups, or file for paths."""
 

@@ -86,6 +86,7 @@ def merged(answers: Answers, names: Mapping[str, str]) -> Outcome:
     columns: tuple[str, ...] = ()
     rows: list[tuple[Any, ...]] = []
     lines: list[str] = []
+    before: list[str] = []
     for uid, told in answers.items():
         if isinstance(told, Failure):
             data[uid] = {"ok": False, "error": str(told)}
@@ -95,8 +96,9 @@ def merged(answers: Answers, names: Mapping[str, str]) -> Outcome:
         columns = columns or ("head", *told.columns)
         rows += [(names[uid], *row) for row in told.rows]
         lines += [f"{names[uid]}: {line}" for line in ([told.empty] if told.empty and not told.rows else [])]
-        lines += [f"{names[uid]}: {line}" for line in told.lines]
-    return Outcome(data, columns, rows, lines=lines, exit=_status(answers.values()))
+        lines += [f"{names[uid]}: {line}" for line in told.lines if line]
+        before += [f"{names[uid]}: {line}" for line in told.before if line]
+    return Outcome(data, columns, rows, lines=lines, before=before, exit=_status(answers.values()))
 
 
 def _status(answers: Iterable[Outcome | Failure]) -> Exit:

@@ -37,6 +37,8 @@ class Outcome(NamedTuple):
     lines: Sequence[str] = ()
     """What is said after the table, sentence by sentence."""
     exit: Exit = Exit.OK
+    before: Sequence[str] = ()
+    """What is said before the table."""
 
 
 class Plan(NamedTuple):

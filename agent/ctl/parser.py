@@ -120,12 +120,13 @@ def _add(where: argparse._ActionsContainer, argument: Argument, default: object 
     """Add an argument; `default` takes the place of its own."""
     given = argument.default if default is None else default
     option = argument.name.startswith("-")
+    names = [argument.name, *([argument.short] if argument.short else [])]
     if option and argument.metavar is None:
-        where.add_argument(argument.name, action="store_true", help=argument.help, default=given or False)
+        where.add_argument(*names, action="store_true", help=argument.help, default=given or False)
         return
     more = {"required": argument.required} if option else {}
     where.add_argument(
-        argument.name,
+        *names,
         help=argument.help,
         metavar=argument.metavar,
         nargs=argument.nargs,

@@ -22,6 +22,7 @@ _COLOURS = {
 }
 """What stands out, in columns that tell a state."""
 _TOLD_BY = ("state", "status", "result", "active_state")
+_LEVELS = ("failed", "warning", "ok")
 _NARROWEST = 8
 _GAP = "  "
 
@@ -41,7 +42,15 @@ def text(outcome: Outcome, columns: int | None, *, coloured: bool) -> list[str]:
     lines = _table(outcome.columns, outcome.rows, columns, coloured=coloured) if outcome.rows else []
     if not outcome.rows and outcome.empty:
         lines.append(plain(outcome.empty))
-    return lines + [plain(line) for line in outcome.lines]
+    before, after = ([_line(line, coloured=coloured) for line in part] for part in (outcome.before, outcome.lines))
+    return [*before, *lines, *after]
+
+
+def _line(line: str, *, coloured: bool) -> str:
+    """A line; where it begins with a finding's level, that stands out."""
+    told = plain(line)
+    level = told.partition(" ")[0]
+    return colour(level, _COLOURS[level]) + told[len(level) :] if coloured and level in _LEVELS else told
 
 
 def json_text(value: Any, indent: int | None = None) -> str:

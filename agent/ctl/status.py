@@ -1,0 +1,116 @@
+"""cw-headctl status: this head and its cluster on one screen, the worst first."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from typing import Any
+
+from agent.ctl.client import ask
+from agent.ctl.doctor import PATIENCE
+from agent.ctl.finding import Finding, in_order, lines
+from agent.ctl.outcome import Exit, Outcome
+from agent.ctl.show import bytes_text, count
+from agent.ctl.terminal import width
+
+_WORST_FIRST = ("down", "unknown", "suspect", "up")
+_DAY = 86400
+
+
+def status(arguments: argparse.Namespace) -> Outcome:
+    """Who this head is, what to act on, the heads, and the head's figures; degraded when anything is not well."""
+    report = ask(arguments.agent, "GET", "/head/doctor", doing="tell the head's status", timeout=PATIENCE).data
+    return shown(report, time.time(), width(sys.stdout))
+
+
+def shown(report: dict[str, Any], now: float, columns: int | None) -> Outcome:
+    """A report as it is shown at `now`, seconds since 1970."""
+    findings = in_order(Finding.of(told) for told in report.get("findings", []))
+    amiss = [finding for finding in findings if finding.level != "ok"]
+    verdict = "Everything is well." if not amiss else f"{count(len(amiss), 'thing')} to act on:"
+    return Outcome(
+        report,
+        ("head", "state", "heard by", "version", "uid"),
+        _heads(report.get("heads") or []),
+        before=[*_identity(report), "", verdict, *lines(amiss, columns), ""],
+        lines=["", *(f"{name:<12} {told}" for name, told in _figures(report, now) if told)],
+        exit=Exit.DEGRADED if amiss else Exit.OK,
+    )
+
+
+def _identity(report: dict[str, Any]) -> list[str]:
+    name = report.get("description") or "this head"
+    told = [f"{name}  {report.get('uid')}  version {report.get('version')}"]
+    if report.get("cluster"):
+        standing = report.get("standing")
+        told.append(f"cluster {report['cluster']}" + (f", {standing}" if standing else ""))
+    return told
+
+
+def _heads(heads: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    def rank(head: dict[str, Any]) -> tuple[int, str]:
+        return _WORST_FIRST.index(head["state"]) if head["state"] in _WORST_FIRST else 0, head["uid"]
+
+    return [
+        (
+            head["description"] or head["uid"],
+            head["state"],
+            f"{head['heard_by']} of {head['others']}" if head["others"] else None,
+            head["version"],
+            head["uid"],
+        )
+        for head in sorted(heads, key=rank)
+    ]
+
+
+def _figures(report: dict[str, Any], now: float) -> list[tuple[str, str]]:
+    return [
+        ("services", _services(report.get("services"))),
+        ("database", _database(report.get("database"), report.get("members"))),
+        ("file store", _store(report.get("store"))),
+        ("certificate", _certificate(report.get("certificate"))),
+        ("last backup", _backup(report.get("backup"), now)),
+    ]
+
+
+def _services(found: dict[str, Any] | None) -> str:
+    return f"{found['up']} of {found['all']} up" if found else ""
+
+
+def _database(found: dict[str, Any] | None, members: dict[str, Any] | None) -> str:
+    if not found:
+        return ""
+    told = f"{found['kind']}{' of the site' if found['adopted'] else ''}, {bytes_text(found['size'])}"
+    if members:
+        left = members["well"] - members["voters"] // 2 - 1
+        told += f", {members['well']} of {count(members['voters'], 'member')}"
+        told += f", bears the loss of {left}" if left > 0 else ", bears no loss"
+    if found["age"] is not None:
+        told += f", read {found['age']:.0f} s ago"
+    return told
+
+
+def _store(found: dict[str, Any] | None) -> str:
+    if not found:
+        return ""
+    told = f"{found['used']:.0f} % used, {bytes_text(found['free'])} free"
+    if scan := found.get("scan"):
+        told += f"; {count(scan['files'], 'file')}, {scan['unused']} unused ({bytes_text(scan['unused_bytes'])})"
+    trash = f"{count(found['trash_files'], 'file')}, {bytes_text(found['trash_bytes'])}"
+    return told + (f"; trash {trash}" if found["trash_files"] else "; trash empty")
+
+
+def _certificate(found: dict[str, Any] | None) -> str:
+    return f"good until {found['until'][:10]} ({count(found['days'], 'day')})" if found else ""
+
+
+def _backup(found: dict[str, Any] | None, now: float) -> str:
+    if not found:
+        return "none yet"
+    made = time.strptime(found["made"][:19], "%Y-%m-%dT%H:%M:%S")
+    import calendar  # for this line only
+
+    age = max(0, int((now - calendar.timegm(made)) // _DAY))
+    when = "today" if not age else f"{count(age, 'day')} ago"
+    return f"{found['name']}, {bytes_text(found['bytes'])}, {when}"
