@@ -10,8 +10,10 @@ from agent.api.metrics.instruments import Instruments
 from agent.api.traffic import Traffic
 from agent.config import Live
 from agent.database.backups import Backups
+from agent.database.checking import Checker
 from agent.database.cleaning import Cleaner
 from agent.database.engines import Engines
+from agent.database.loading import Loader
 from agent.database.membership import Membership
 from agent.diagnosis.doctor import Doctor
 from agent.files.collector import Collector
@@ -56,6 +58,9 @@ class Rooms:
     """What the objects in this head's own store refer to."""
     cleaner: Cleaner
     backups: Backups
+    checker: Checker
+    loader: Loader
+    """All records as one document."""
     engines: Engines
     """From one engine to another."""
     membership: Membership

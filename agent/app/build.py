@@ -38,8 +38,10 @@ from agent.app.hostfiles import tell_differences
 from agent.app.moving import moving
 from agent.config import Live
 from agent.database.backups import Backups
+from agent.database.checking import Checker
 from agent.database.cleaning import Cleaner
 from agent.database.engines import Engines
+from agent.database.loading import Loader
 from agent.database.upkeep import Upkeep
 from agent.errors import Unavailable
 from agent.files.collector import Collector
@@ -51,11 +53,13 @@ from agent.heads.directory import HeadDirectory
 from agent.heads.gossip import Gossip
 from agent.heads.heartbeat import Heartbeat
 from agent.heads.journal import Journal
+from agent.heads.record import HEADS
 from agent.heads.registry import HeadRegistry
 from agent.heads.rotation import Rotation
 from agent.heads.verdicts import SHARED, Verdicts
 from agent.lifecycle import watchdog
 from agent.loops import Loops, periodic
+from agent.model import Kind
 from agent.ports import Dependency
 from agent.records.locks import Locks
 from agent.records.turns import Turns
@@ -174,6 +178,9 @@ async def build(
         store_disk=store_disk,
         lost_lines=lost_lines,
     )
+    cleaner = Cleaner(store, store, collector.housekeeping, backups, turns, live, clock)
+    verbs = objects(store)
+    specs = {kind: records.spec for kind, records in verbs.items()}
     rooms = Rooms(
         live=live,
         loops=loops,
@@ -184,8 +191,10 @@ async def build(
         dependencies=dependencies,
         doctor=doctor(around),
         openapi=described(ROUTES),
-        cleaner=Cleaner(store, store, collector.housekeeping, backups, turns, live, clock),
+        cleaner=cleaner,
         backups=backups,
+        checker=Checker(store, store, cleaner, {Kind.HEAD: HEADS, **specs}),
+        loader=Loader(store, store, specs, backups, lambda: config.head.uid, clock),
         engines=Engines(store, engine, engine, backups, lambda: registry.members.heads, config.head.uid),
         membership=moves.membership,
         admission=moves.admission,
@@ -202,7 +211,7 @@ async def build(
         identity=certificate.identity,
         token_maker=JwtMaker(key, lambda: registry.members, clock),
         heads=heads,
-        objects=objects(store),
+        objects=verbs,
         supervisor=supervisor,
         collector=collector,
         references=own_references,
