@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 from msgspec import Meta, Struct
 from typing_extensions import override
 
+from agent.api.answers import READS, Answers, together
 from agent.api.call import Answer, Call
-from agent.ports import CaPair, Step
+from agent.errors import Conflict, Unavailable
+from agent.ports import CaPair, CaState, Step
 
 
 class StepRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -23,6 +25,21 @@ class StepRequest(Struct, frozen=True, forbid_unknown_fields=True):
         return f"StepRequest({self.step!r})"
 
 
+class Rotated(TypedDict):
+    """An exchange that is done: the new CA, on which heads, and the steps that each has taken."""
+
+    ca_sha256: str
+    heads: list[str]
+    steps: list[Step]
+
+
+STATE = Answers(data=CaState, fails=READS)
+STEPPED = Answers(data=CaState, fails=together(READS, {Conflict: ("no-ca",)}))
+ROTATED = Answers(
+    data=Rotated, fails=together(READS, {Conflict: ("busy", "no-pin", "no-ca"), Unavailable: ("unreachable",)})
+)
+
+
 async def read_ca(call: Call) -> Answer:
     """GET /head/ca: which CAs this head believes, its engine included, and what it knows of the other heads'."""
     return Answer(await call.rooms.rotation.state())
@@ -31,6 +48,7 @@ async def read_ca(call: Call) -> Answer:
 async def do_step(call: Call) -> Answer:
     """POST /head/ca: one step of an exchange that another head drives."""
     request = await call.body_as(StepRequest)
+    call.about["step"] = str(request.step)
     return Answer(await call.rooms.rotation.do(request.step, CaPair(request.ca) if request.ca else None))
 
 

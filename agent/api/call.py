@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 from aiohttp import web
 
+from agent.api.answers import Answers
 from agent.api.query import Parameter
 from agent.api.rooms import Rooms
 from agent.errors import FieldError, Invalid, Malformed, TooLarge
@@ -68,6 +69,8 @@ class Call:
     params: Mapping[str, str]
     admit: Callable[[], Caller]
     """Judges once more whether the caller may; raises as the gate does. For what lasts longer than a request."""
+    about: dict[str, Any] = field(default_factory=dict)
+    """What it turns out to be about, for the audit: `unit`, `head_uid`, `object`, `filename` and the like."""
 
     def param(self, name: str) -> str:
         """A part of the path, such as the uid."""
@@ -204,12 +207,26 @@ class Route:
     """The shape of the JSON body, where the route takes one; for its description in /openapi.json."""
     tls_only: bool = False
     """What it answers is a secret of the caller's: it passes through no Unix socket and no other head's agent."""
+    reads: bool = False
+    """It changes nothing, whatever its method is."""
     switches: tuple[str, ...] = ()
     """The query switches that the route knows, such as `dry_run`."""
     query: tuple[Parameter[Any], ...] = ()
     """The other parameters of the query that it knows."""
+    answers: Answers = field(kw_only=True)
+    """What it answers; its description says so, and the tests hold every answer against that."""
 
     @property
     def parameters(self) -> tuple[str, ...]:
         """The names of all parameters of the query; any other is refused."""
         return (*self.switches, *(parameter.name for parameter in self.query))
+
+    @property
+    def forwarded(self) -> bool:
+        """Whether X-Head has another head answer it."""
+        return self.access not in (Access.LOCAL, Access.ROOT) and not self.tls_only
+
+    @property
+    def preconditions(self) -> bool:
+        """Whether it takes If-Match."""
+        return self.answers.etag and self.method in ("PATCH", "PUT", "DELETE")

@@ -1,10 +1,24 @@
-"""The database room over HTTP: clean, backups, restore, leave."""
+"""The database room over HTTP: check, clean, backups, restore, save and load, leave."""
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
+import msgspec
 from msgspec import Struct
 
-from agent.api.call import Answer, Call
+from agent.api.answers import READS, TURN, WRITES, Answers, together
+from agent.api.call import Answer, Call, convert, parse_object, read_body
+from agent.database.backups import Backup, Restored
+from agent.database.checking import Checked
+from agent.database.cleaning import Cleaned, Plan
+from agent.database.engines import Migrated, Recovered
+from agent.database.loading import Loaded
+from agent.database.membership import Left
+from agent.database.saved import LoadPlan, Saved
+from agent.errors import Conflict, Invalid, NotFound, Stale, Unavailable
+from agent.ports import LARGE
 
 
 class CleanRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -13,10 +27,91 @@ class CleanRequest(Struct, frozen=True, forbid_unknown_fields=True):
     plan: str | None = None
 
 
-class RestoreRequest(Struct, frozen=True, forbid_unknown_fields=True):
+class BackupRestore(Struct, frozen=True, forbid_unknown_fields=True):
     """The body of POST /database/restore; `name` as GET /database/backups lists it."""
 
     name: str
+
+
+class LoadRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of POST /database/load: what GET /database/records answered, and the digest that a dry run gave."""
+
+    saved: Saved
+    plan: str | None = None
+
+
+class LoadProgress(Struct, frozen=True):
+    """How many records of how many are written by the load that is under way."""
+
+    done: int
+    total: int
+
+
+_BUSY = {Conflict: ("busy",), Unavailable: ("unavailable", "no-backup")}
+PLAN = Answers(data=Plan, fails=READS)
+CLEANED = Answers(
+    data=Cleaned, fails=together(WRITES, TURN, _BUSY, {Conflict: ("plan-changed",)}), partial=(Plan, Cleaned)
+)
+LEFT = Answers(
+    data=Left,
+    fails=together(
+        WRITES,
+        _BUSY,
+        {
+            Conflict: ("alone", "never-joined", "quorum", "last"),
+            Unavailable: ("no-cluster", "unreachable", "unhealthy"),
+        },
+    ),
+    partial=Any,
+)
+MIGRATED = Answers(
+    data=Migrated,
+    fails=together(WRITES, _BUSY, {Conflict: ("has-peers", "occupied", "overtaken"), Unavailable: ("not-the-same",)}),
+    partial=Any,
+)
+RECOVERED = Answers(
+    data=Recovered,
+    fails=together(WRITES, _BUSY, {Conflict: ("not-etcd", "has-quorum", "adopted"), Unavailable: ("not-the-same",)}),
+)
+BACKUPS = Answers(data=list[Backup], fails={Unavailable: ("unavailable",)})
+BACKED_UP = Answers(data=Backup, status=201, fails=together(READS, _BUSY, {Conflict: ("exists",)}))
+RESTORED = Answers(data=Restored, fails=together(WRITES, _BUSY, {NotFound: ("no-such-backup",)}))
+
+CHECKED = Answers(data=Checked, fails=READS)
+SAVED = Answers(data=Saved, fails=READS)
+LOADED = Answers(
+    data=(LoadPlan, Loaded),
+    fails=together(WRITES, _BUSY, {Invalid: ("format",), Conflict: ("plan-changed", "name-taken"), Stale: ("stale",)}),
+    partial=LoadPlan,
+)
+LOADING = Answers(data=LoadProgress | None)
+
+
+async def check(call: Call) -> Answer:
+    """Examine everything."""
+    return Answer(await call.rooms.checker.check())
+
+
+async def save(call: Call) -> Answer:
+    """All records as one document."""
+    saved = await call.rooms.loader.save()
+    body = await asyncio.to_thread(msgspec.json.encode, {"success": True, "data": saved})
+    return Answer(raw=body)
+
+
+async def load(call: Call) -> Answer:
+    """Load such a document, or tell what that would change."""
+    raw = await read_body(call.request, LARGE)  # it is the caller's own machine, and all records are more than one
+    request = await asyncio.to_thread(lambda: convert(parse_object(raw), LoadRequest))
+    if call.flag("dry_run"):
+        return Answer(await call.rooms.loader.plan(request.saved))
+    return Answer(await call.rooms.loader.load(request.saved, request.plan))
+
+
+async def load_progress(call: Call) -> Answer:
+    """How far the load has come that is under way; null where none is."""
+    progress = call.rooms.loader.progress
+    return Answer(LoadProgress(*progress) if progress else None)
 
 
 async def plan_clean(call: Call) -> Answer:
@@ -57,5 +152,6 @@ async def make_backup(call: Call) -> Answer:
 
 async def restore_backup(call: Call) -> Answer:
     """Put a backup in the database's place."""
-    request = await call.body_as(RestoreRequest)
+    request = await call.body_as(BackupRestore)
+    call.about["backup"] = request.name
     return Answer(await call.rooms.backups.restore(request.name))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from agent.api.answers import Answers
 from agent.api.call import Answer, Call
+from agent.diagnosis.report import Report
+
+REPORT = Answers(data=Report)
 
 
 async def examine(call: Call) -> Answer:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from msgspec import Struct
 
+from agent.api.answers import READS, TURN, Answers, together
 from agent.api.call import Answer, Call
 from agent.api.query import Number, Text
 from agent.api.scope import SCOPE, scoped
+from agent.errors import Conflict, Invalid, NotFound, Unavailable
 from agent.files.survey import timestamp
-from agent.model import Kept, TrashedFile
+from agent.model import Kept, StoredFile, TrashedFile
 
 
-class RestoreRequest(Struct, frozen=True, forbid_unknown_fields=True):
+class FilesRestore(Struct, frozen=True, forbid_unknown_fields=True):
     """The body of POST /head/files/restore; `slot` as GET /head/files/trash lists it, the newest copies without."""
 
     filenames: tuple[str, ...]
@@ -26,6 +28,93 @@ class NamesRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
     filenames: tuple[str, ...]
 
+
+class Totals(TypedDict):
+    """How many files, and their bytes together."""
+
+    files: int
+    bytes: int
+
+
+class SurveyMeta(Totals):
+    """What a pass over the store looked at; `took` is seconds."""
+
+    scanned: int
+    took: float
+    not_asked: NotRequired[list[str]]
+    """The heads, registered by hand and without a url, that could not be asked what their objects refer to."""
+
+
+class RemovalMeta(SurveyMeta):
+    """Beside the files that were removed, or would be."""
+
+    refused: NotRequired[str]
+    """Why a removal would not be done without `force`; with `dry_run`."""
+
+
+class Scoped(TypedDict):
+    """Beside what every head answered."""
+
+    scope: str
+    heads: int
+    failed: list[str]
+
+
+class Trashed(TypedDict):
+    """A file in the trash; `removed` is RFC 3339 UTC."""
+
+    filename: str
+    slot: str
+    size: int
+    removed: str
+
+
+class Counted(TypedDict):
+    """How many filenames there are."""
+
+    files: int
+
+
+class UnusedThere(TypedDict):
+    """What one head answered, or why it did not."""
+
+    data: NotRequired[list[StoredFile] | None]
+    meta: NotRequired[RemovalMeta]
+    kept: NotRequired[list[Kept]]
+    reason: NotRequired[str]
+    code: NotRequired[str]
+
+
+class TrashThere(TypedDict):
+    """What one head answered, or why it did not."""
+
+    data: NotRequired[list[Trashed] | None]
+    meta: NotRequired[Totals]
+    reason: NotRequired[str]
+    code: NotRequired[str]
+
+
+_SURVEYED = together(READS, {Invalid: ("invalid",), Unavailable: ("head-not-asked",)})
+UNUSED = Answers(data=(list[StoredFile], dict[str, UnusedThere]), meta=(SurveyMeta, Scoped), fails=_SURVEYED)
+REMOVED = Answers(
+    data=(list[StoredFile], dict[str, UnusedThere]),
+    meta=(RemovalMeta, Scoped),
+    beside={"kept": NotRequired[list[Kept]]},
+    fails=together(_SURVEYED, TURN, {Conflict: ("suspicious",)}),
+    partial=list[StoredFile],
+)
+REFERENCES = Answers(data=list[str], meta=Counted, fails=together(READS, {Invalid: ("invalid",)}))
+NAMED = Answers(data=list[str], fails=READS)
+TRASH = Answers(
+    data=(list[Trashed], dict[str, TrashThere]), meta=(Totals, Scoped), fails=together(READS, {Invalid: ("invalid",)})
+)
+RESTORED = Answers(
+    data=list[Trashed],
+    meta=Totals,
+    beside={"kept": list[Kept]},
+    fails={Conflict: ("exists",), NotFound: ("not-found",), Unavailable: ("unavailable",)},
+)
+EMPTIED = Answers(data=list[Trashed], meta=Totals, beside={"kept": list[Kept]}, fails={Unavailable: ("unavailable",)})
 
 AFTER = Text("after")
 LIMIT = Number("limit", 10_000)
@@ -75,6 +164,7 @@ async def _list_unused(call: Call) -> Answer:
 
 async def _remove_unused(call: Call) -> Answer:
     removal = await call.rooms.collector.remove(dry_run=call.flag("dry_run"), force=call.flag("force"))
+    call.about |= {"files": len(removal.removed), "bytes": removal.meta["bytes"]}
     return Answer(removal.removed, meta={**removal.meta, **_caveat(call)}, beside={"kept": removal.kept})
 
 
@@ -85,14 +175,17 @@ async def _list_trash(call: Call) -> Answer:
 
 async def restore(call: Call) -> Answer:
     """Put removed files back in their places."""
-    request = await call.body_as(RestoreRequest)
+    request = await call.body_as(FilesRestore)
+    call.about["filename"] = list(request.filenames)
     restored, kept = await call.rooms.collector.trash.restore(request.filenames, request.slot)
     return _done(restored, kept)
 
 
 async def empty_trash(call: Call) -> Answer:
     """Remove everything in the trash for good."""
-    return _done(*await call.rooms.collector.trash.empty())
+    gone, kept = await call.rooms.collector.trash.empty()
+    call.about |= _totals(gone)
+    return _done(gone, kept)
 
 
 def _caveat(call: Call) -> dict[str, Any]:

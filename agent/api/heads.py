@@ -2,13 +2,74 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
+from agent.api.answers import READS, WRITES, Answers, Codes, Warnings, together
 from agent.api.call import Answer, Call
+from agent.errors import Conflict, Invalid, NotFound
 from agent.heads.eviction import STILL_OPENS
-from agent.heads.liveness import Outlook, State
+from agent.heads.liveness import Outlook, Standing, State
 from agent.heads.record import HEADS
 from agent.model import Record
+
+
+class OutlookMeta(TypedDict):
+    """Whether this head may judge the others, on whose word, and of whom nothing is known."""
+
+    standing: Standing
+    verdict: str
+    unknown: list[str]
+
+
+class HeadsMeta(OutlookMeta):
+    """Beside the list of heads."""
+
+    self: str
+    problem: NotRequired[str]
+
+
+class EvictionMeta(OutlookMeta):
+    """Beside the heads that were removed."""
+
+    dry_run: bool
+    warnings: NotRequired[list[str]]
+
+
+class DownHead(TypedDict):
+    """A head that is down; times are RFC 3339 UTC."""
+
+    uid: str
+    description: str
+    state: State
+    last_seen: str | None
+    down_since: str | None
+
+
+class KeptHead(TypedDict):
+    """A head that a removal left alone, and why."""
+
+    uid: str
+    reason: str
+
+
+_HEADS: Any = dict[str, HEADS.shown]  # type: ignore[name-defined]  # a type that is made from the Spec
+_NOT_REMOVED: Codes = {Conflict: ("self", "minority", "quorum")}
+_ONE = together(READS, {NotFound: ("not-found",)})
+_CHANGED = together(WRITES, {NotFound: ("not-found",)})
+
+LIST = Answers(data=_HEADS, meta=HeadsMeta, fails=READS)
+CREATED = Answers(data=str, meta=Warnings, status=201, etag=True, fails=WRITES)
+FIELDS = Answers(data=dict[str, dict[str, Any]])
+DOWN = Answers(data=list[DownHead], meta=OutlookMeta, fails=READS)
+DOWN_REMOVED = Answers(
+    data=list[DownHead],
+    meta=EvictionMeta,
+    beside={"kept": list[KeptHead]},
+    fails=together(WRITES, {Conflict: ("minority",), Invalid: ("invalid",)}),
+)
+ONE = Answers(data=_HEADS, meta=Warnings, beside={"self": str}, etag=True, fails=_ONE)
+CHANGED = Answers(data=_HEADS, meta=Warnings, beside={"self": str}, etag=True, fails=_CHANGED)
+REMOVED = Answers(data=str, meta=Warnings, etag=True, fails=together(_CHANGED, _NOT_REMOVED, {Invalid: ("invalid",)}))
 
 
 async def list_heads(call: Call) -> Answer:
@@ -21,6 +82,7 @@ async def list_heads(call: Call) -> Answer:
 async def create_head(call: Call) -> Answer:
     """POST /heads: register a head by hand."""
     record = await call.rooms.heads.register(await call.body())
+    call.about["head_uid"] = record.uid
     headers = {**_etag(record), "Location": f"/api/v1/head/{record.uid}"}
     return Answer(record.uid, status=201, meta=_caveats(call, record), headers=headers)
 
@@ -62,6 +124,7 @@ async def delete_down(call: Call) -> Answer:
     heads = call.rooms.heads
     dry_run = call.flag("dry_run")
     removed, kept = await heads.remove_down(dry_run=dry_run)
+    call.about["head_uid"] = list(removed)
     meta = {"dry_run": dry_run, **_outlook(heads.outlook())}
     if removed and not dry_run:
         meta |= _still_opens(call)

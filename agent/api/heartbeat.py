@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from agent.api.answers import READS, Answers, together
 from agent.api.call import Answer, Call
+from agent.errors import Invalid, Malformed, Unavailable
+
+LINK = Answers(
+    data=None,
+    status=101,
+    fails=together(READS, {Malformed: ("not-a-websocket",), Invalid: ("invalid",), Unavailable: ("stopping",)}),
+)
 
 
 async def heartbeat(call: Call) -> Answer:

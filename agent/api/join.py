@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import structlog
 from msgspec import Meta, Struct
 from typing_extensions import override
 
+from agent.api.answers import WRITES, Answers, together
 from agent.api.call import Answer, Call
-from agent.errors import Denied
-from agent.heads.introduction import JoinRequest
+from agent.errors import Conflict, Denied, Failed, Invalid, NotFound, TimedOut, Unavailable
+from agent.heads.introduction import JoinRequest, Welcome
+from agent.heads.joining import Joined
 from agent.heads.sponsor import Invitation
+from agent.records.steps import Step
 
 log = structlog.get_logger()
 
@@ -30,6 +33,32 @@ class JoinBody(Struct, frozen=True, forbid_unknown_fields=True):
         return f"JoinBody({self.url!r})"
 
 
+_NOT_LET_IN = {
+    Conflict: ("version", "clock", "engine", "uid-taken", "full", "no-member", "ca-exchange", "peer-url-taken", "busy"),
+    Unavailable: ("unhealthy", "unavailable"),
+}
+ADMITTED = Answers(data=Welcome, fails=together(WRITES, _NOT_LET_IN, {Denied: ("tls-only",)}))
+JOINED = Answers(
+    data=Joined,
+    fails=together(
+        WRITES,
+        _NOT_LET_IN,
+        {
+            Invalid: ("hash", "invalid"),
+            Denied: ("unauthenticated", "expired", "permission", "local-only", "denied"),
+            Conflict: ("wrong-ca", "self", "joined-elsewhere", "has-objects", "no-record", "other-etcd", "conflict"),
+            NotFound: ("not-found",),
+            Failed: ("not-an-agent", "refused", "failed"),
+            Unavailable: ("unreachable", "unproven", "no-backup"),
+            TimedOut: ("timeout",),
+        },
+    ),
+    partial=Any,
+)
+STEPS = Answers(data=list[Step] | None)
+FAREWELL = Answers(data=str, fails=WRITES)
+
+
 async def admit(call: Call) -> Answer:
     """POST /heads/join: let a head in. The answer holds the CA's key, so it goes over TLS alone and is never kept."""
     if call.caller.local:
@@ -38,7 +67,8 @@ async def admit(call: Call) -> Answer:
         )
     asked = await call.body_as(JoinRequest)
     welcome = await call.rooms.admission.admit(asked)
-    log.warning("CA key handed out", head_uid=asked.uid, token_id=call.caller.token_id, subject=call.caller.subject)
+    call.about["head_uid"] = asked.uid
+    log.warning("CA key handed out", head_uid=asked.uid, audit=1)
     return Answer(welcome, headers={"Cache-Control": "no-store"})
 
 
@@ -56,5 +86,6 @@ async def progress(call: Call) -> Answer:
 async def farewell(call: Call) -> Answer:
     """POST /heads/farewell: the head that calls leaves the cluster."""
     assert call.caller.head is not None  # Access.OTHER_HEAD
+    call.about["head_uid"] = call.caller.head
     await call.rooms.parting.farewell(call.caller.head)
     return Answer(call.caller.head)

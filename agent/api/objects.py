@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+from agent.api.answers import READS, WRITES, Answers, Codes, together
 from agent.api.call import Access, Answer, Call, Route
+from agent.errors import Conflict, NotFound
 from agent.model import Record
 from agent.records import Records, Spec
+
+FIELDS = Answers(data=dict[str, dict[str, Any]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,7 @@ class Verbs:
     async def create(self, call: Call) -> Answer:
         """POST the plural: a new object; its uid is made here unless one is given."""
         record = await self._records(call).create(await call.body())
+        call.about["object"] = record.uid
         headers = {**_etag(record), "Location": f"/api/v1{self.singular}/{record.uid}"}
         return Answer(record.uid, status=201, headers=headers)
 
@@ -68,12 +74,24 @@ def routes(spec: Spec, plural: str, singular: str, permission: str) -> tuple[Rou
     one = singular + "/{uid}"
     token, read, write = Access.TOKEN, f"{permission}Read", f"{permission}Write"
     what = spec.noun
+    records: Any = dict[str, spec.shown]  # type: ignore[name-defined]  # a type that is made from the Spec
+    missing: Codes = {NotFound: ("not-found",)}
+    taken: Codes = {Conflict: ("name-taken", "frozen")}
+    listed = Answers(data=records, fails=READS)
+    created = Answers(data=str, status=201, etag=True, fails=together(WRITES, taken))
+    shown = Answers(data=records, etag=True, fails=together(READS, missing))
+    changed = Answers(data=records, etag=True, fails=together(WRITES, missing, taken))
+    deleted = Answers(data=str, etag=True, fails=together(WRITES, missing, taken))
     return (
-        Route("GET", plural, verbs.all, token, f"List, by uid, whatever is {what}", read),
-        Route("POST", plural, verbs.create, token, f"Create {what}", write, body=spec.shape),
-        Route("GET", f"{plural}/meta", verbs.meta, token, f"The fields of {what}", read),
-        Route("GET", one, verbs.read, token, f"Read {what}, by uid or name", read),
-        Route("PATCH", one, verbs.patch, token, f"Change some fields of {what}", write, body=spec.partial),
-        Route("PUT", one, verbs.replace, token, f"Change all fields of {what}", write, body=spec.shape),
-        Route("DELETE", one, verbs.delete, token, f"Delete {what}; stored files stay", write),
+        Route("GET", plural, verbs.all, token, f"List, by uid, whatever is {what}", read, answers=listed),
+        Route("POST", plural, verbs.create, token, f"Create {what}", write, body=spec.shape, answers=created),
+        Route("GET", f"{plural}/meta", verbs.meta, token, f"The fields of {what}", read, answers=FIELDS),
+        Route("GET", one, verbs.read, token, f"Read {what}, by uid or name", read, answers=shown),
+        Route(
+            "PATCH", one, verbs.patch, token, f"Change some fields of {what}", write, body=spec.partial, answers=changed
+        ),
+        Route(
+            "PUT", one, verbs.replace, token, f"Change all fields of {what}", write, body=spec.shape, answers=changed
+        ),
+        Route("DELETE", one, verbs.delete, token, f"Delete {what}; stored files stay", write, answers=deleted),
     )

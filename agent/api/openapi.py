@@ -10,14 +10,17 @@ from typing import Any
 import msgspec
 
 from agent import __version__
+from agent.api.answers import Answers
 from agent.api.call import Access, Answer, Call, Route
+from agent.api.responses import HEADERS, Responses
+from agent.api.shapes import SCHEMAS, Shapes
 
-_REF = "#/components/schemas/{name}"
 _PARAMETER = re.compile(r"\{(\w+)\}")
 
 _ABOUT = (
     "Over the agent's Unix socket every route is open to whoever may open it, but for those with x-access "
-    "`other-head`; routes with `local` answer only there, and those with `root` only to uid 0."
+    "`other-head`; routes with `local` answer only there, and those with `root` only to uid 0. Each path also answers "
+    "HEAD, where it answers GET, and OPTIONS."
 )
 
 _SECURITY: dict[Access, list[dict[str, list[str]]]] = {
@@ -42,31 +45,30 @@ _SCHEMES: dict[str, Any] = {
     },
 }
 
-_SCHEMAS: dict[str, Any] = {
-    "Success": {
-        "type": "object",
-        "required": ["success", "data"],
-        "properties": {"success": {"const": True}, "data": {}, "meta": {"type": "object"}},
+_PARAMETERS: dict[str, Any] = {
+    "RequestId": {
+        "name": "X-Request-Id",
+        "in": "header",
+        "description": "Names the request in the answer and in the journal; one is made where there is none.",
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"},
+        "example": "backup-42",
     },
-    "Failure": {
-        "type": "object",
-        "required": ["success", "reason", "code"],
-        "properties": {
-            "success": {"const": False},
-            "reason": {"type": "string", "description": "One sentence for a person."},
-            "code": {"type": "string", "description": "A stable word for a program."},
-            "data": {"description": "Partial results, where there are some."},
-            "errors": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "required": ["field", "reason"],
-                    "properties": {"field": {"type": "string"}, "reason": {"type": "string"}},
-                },
-            },
-        },
+    "Head": {
+        "name": "X-Head",
+        "in": "header",
+        "description": "On the Unix socket: the uid of the head that is to answer, through this one.",
+        "schema": {"type": "string"},
+    },
+    "IfMatch": {
+        "name": "If-Match",
+        "in": "header",
+        "description": "An ETag as it was answered: where the record has changed since, nothing is done (412).",
+        "schema": {"type": "string"},
+        "example": '"42"',
     },
 }
+
+DOCUMENT = Answers(data=dict[str, Any], media="application/json")
 
 
 async def openapi(call: Call) -> Answer:
@@ -81,12 +83,11 @@ def described(routes: Sequence[Route]) -> Callable[[], bytes]:
 
 def document(routes: Sequence[Route]) -> dict[str, Any]:
     """The OpenAPI 3.1 document of a route table."""
-    bodies = [route.body for route in routes if route.body]
-    references, shapes = msgspec.json.schema_components(bodies, ref_template=_REF)
-    schema_of = dict(zip(bodies, references, strict=True))
+    shapes = Shapes(routes)
+    responses = Responses(shapes)
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schema_of)
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, shapes, responses)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -97,25 +98,30 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
         },
         "servers": [{"url": "/api/v1"}, {"url": "/"}],
         "paths": paths,
-        "components": {"schemas": {**_SCHEMAS, **shapes}, "securitySchemes": _SCHEMES},
+        "components": {
+            "schemas": {**SCHEMAS, **shapes.components},
+            "parameters": _PARAMETERS,
+            "responses": responses.components,
+            "headers": HEADERS,
+            "securitySchemes": _SCHEMES,
+        },
     }
 
 
-def _operation(route: Route, schema_of: dict[type[Any], dict[str, Any]]) -> dict[str, Any]:
+def _operation(route: Route, shapes: Shapes, responses: Responses) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": _operation_id(route),
         "summary": route.summary,
         "tags": [route.path.split("/")[1].removesuffix("s")],
         "security": _SECURITY[route.access],
         "x-access": route.access,
-        "responses": {"2XX": _response("Done", "Success"), "default": _response("Not done, and why", "Failure")},
+        "parameters": [*_path_parameters(route), *_query_parameters(route), *_headers(route)],
+        "responses": responses.of(route),
     }
     if route.permission:
         operation["x-permission"] = route.permission
-    if parameters := [*_path_parameters(route), *_query_parameters(route)]:
-        operation["parameters"] = parameters
     if route.body:
-        operation["requestBody"] = {"content": {"application/json": {"schema": schema_of[route.body]}}}
+        operation["requestBody"] = {"content": {"application/json": {"schema": shapes.schema(route.body)}}}
     return operation
 
 
@@ -139,6 +145,10 @@ def _query_parameters(route: Route) -> list[dict[str, Any]]:
     return [{"name": name, "in": "query", "schema": schema} for name, schema in schemas.items()]
 
 
-def _response(description: str, schema: str) -> dict[str, Any]:
-    reference = {"$ref": _REF.format(name=schema)}
-    return {"description": description, "content": {"application/json": {"schema": reference}}}
+def _headers(route: Route) -> list[dict[str, Any]]:
+    names = ["RequestId"]
+    if route.forwarded:
+        names.append("Head")
+    if route.preconditions:
+        names.append("IfMatch")
+    return [{"$ref": f"#/components/parameters/{name}"} for name in names]

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from agent import __version__
+from agent.api.answers import READS, Answers
 from agent.api.call import Answer, Call
+from agent.heads.introduction import PeerUrl
+
+PEER_URL = Answers(data=PeerUrl, fails=READS)
 
 
 async def peer_url(call: Call) -> Answer:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from agent.api.answers import READS, Answers
 from agent.api.call import Answer, Call
+from agent.heads.roster import Listing
+
+LISTING = Answers(data=Listing, fails=READS)
 
 
 async def roster(call: Call) -> Answer:

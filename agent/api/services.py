@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
+from agent.api.answers import Answers, Codes
 from agent.api.call import Answer, Call
-from agent.errors import Failed, TimedOut
+from agent.errors import Failed, TimedOut, Unavailable
+from agent.model import Service
 from agent.services.actions import Outcome, Result
 
 
@@ -14,6 +16,11 @@ class ServicesRequest(msgspec.Struct):
 
     status: str
     services: list[str]
+
+
+_AWAY: Codes = {Unavailable: ("systemd-away", "unavailable")}
+LIST = Answers(data=list[Service], fails=_AWAY)
+ACTED = Answers(data=list[Outcome], fails={**_AWAY, Failed: ("failed",), TimedOut: ("timeout",)}, partial=list[Outcome])
 
 
 async def list_services(call: Call) -> Answer:
@@ -25,6 +32,7 @@ async def act_on_services(call: Call) -> Answer:
     """Checks everything, then does it; 502 (504 when only time ran out) with the same list where some was not done."""
     supervisor = call.rooms.supervisor
     request = supervisor.read(await call.body())
+    call.about |= {"unit": list(request.units), "action": [str(action) for action in request.actions]}
     outcomes = await supervisor.carry_out(request)
     refuse_unless_done(outcomes)
 

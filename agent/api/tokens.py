@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import structlog
 from msgspec import Meta, Struct
 
+from agent.api.answers import READS, Answers, together
 from agent.api.call import Answer, Call
 from agent.config.values import duration
-from agent.errors import FieldError, Invalid
+from agent.errors import Conflict, FieldError, Invalid, Unavailable
 from agent.heads.tokens import PERMISSIONS, is_subject
 from agent.model import rfc3339
 
@@ -26,6 +27,20 @@ class TokenRequest(Struct, frozen=True, forbid_unknown_fields=True):
     permissions: tuple[str, ...]
     lifespan: str | int | float = "1d"
     subject: Annotated[str, Meta(description="Whom the token is for; it stands in the audit")] = "root"
+
+
+class Token(TypedDict):
+    """A token; `expires` is RFC 3339 UTC."""
+
+    token: str
+    expires: str
+    permissions: list[str]
+    subject: str
+
+
+MADE = Answers(
+    data=Token, status=201, fails=together(READS, {Conflict: ("ssh-key", "conflict"), Unavailable: ("ssh-key",)})
+)
 
 
 async def make_token(call: Call) -> Answer:
@@ -43,7 +58,7 @@ async def make_token(call: Call) -> Answer:
         subject=claims.subject,
         permissions=permissions,
         expires=expires,
-        local_uid=call.caller.uid,
+        audit=1,
     )
     data = {"token": issued.token, "expires": expires, "permissions": permissions, "subject": claims.subject}
     return Answer(data, status=201, headers={"Cache-Control": "no-store"})

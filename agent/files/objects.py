@@ -137,7 +137,7 @@ BOOTCONFIGS = Spec(
     guard=_thaw_first,
 )
 REPOS = Spec(Kind.REPO, "a repository", RepoFields, name="name", checks={"name": _repo_name, "iso": _file})
-# A new kind of object: its shape above, its Spec here, its routes in `api/routes.py`.
+# A new kind of object: its shape above, its Spec here, its routes in `api/routes/`.
 
 
 def objects(store: Store) -> Mapping[Kind, Records]:

@@ -78,6 +78,13 @@ class Spec:
         return msgspec.defstruct(f"{self.shape.__name__}Patch", fields)
 
     @cached_property
+    def shown(self) -> type[Struct]:
+        """The shape of a record as it is shown; what an agent of another version has stored may stand beside it."""
+        infos = {**self.fields, **_fields(self.kept), **_fields(self.told)}
+        fields = [("uid", str), *((name, info.type) for name, info in infos.items())]
+        return msgspec.defstruct(self.shape.__name__.removesuffix("Fields"), fields)
+
+    @cached_property
     def defaults(self) -> Body:
         """What every stored field is while nobody has set it."""
         infos = {**self.fields, **_fields(self.kept)}

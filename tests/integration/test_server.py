@@ -14,6 +14,7 @@ import pytest
 from agent.api.call import Access, Answer, Call, Route
 from agent.errors import Conflict, FieldError, Invalid
 from tests.support.http import client, raw, served
+from tests.support.rows import ANYTHING
 
 
 async def hello(call: Call) -> Answer:
@@ -49,7 +50,7 @@ class Slow:
 
 
 def row(method: str, path: str, handler: object, *switches: str) -> Route:
-    return Route(method, path, handler, Access.PUBLIC, "a row", switches=switches)  # type: ignore[arg-type]
+    return Route(method, path, handler, Access.PUBLIC, "a row", switches=switches, answers=ANYTHING)  # type: ignore[arg-type]
 
 
 ROWS = [

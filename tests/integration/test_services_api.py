@@ -29,8 +29,8 @@ from tests.support.waiting import wait_for
 
 PATH = "/head/services"
 ROUTES = (
-    Route("GET", PATH, services.list_services, Access.KNOWN_HEAD, ""),
-    Route("POST", PATH, services.act_on_services, Access.KNOWN_HEAD, ""),
+    Route("GET", PATH, services.list_services, Access.KNOWN_HEAD, "", answers=services.LIST),
+    Route("POST", PATH, services.act_on_services, Access.KNOWN_HEAD, "", answers=services.ACTED),
 )
 AGENT = "clusterware-head-agent"
 

@@ -24,11 +24,14 @@ from agent.api.listening import serving
 from agent.api.rooms import Rooms
 from agent.api.routes import ROUTES
 from agent.api.server import Api
+from agent.api.traffic import Traffic
 from agent.config import Config, Live
 from agent.heads.identity import Identity
+from tests.support.described import checking
 from tests.support.http import unix_listener
 from tests.support.people import CLUSTER, ME, Roster, head, members
 from tests.support.pki import Holder, client_context
+from tests.support.rows import ANYTHING
 from tests.support.ssh import pair
 
 
@@ -40,7 +43,13 @@ async def _who(call: Call) -> Answer:
 
 TEST_ROUTES = tuple(
     Route(
-        "GET", f"/test/{access.value}", _who, access, "says who calls", "HeadsRead" if access is Access.TOKEN else None
+        "GET",
+        f"/test/{access.value}",
+        _who,
+        access,
+        "says who calls",
+        "HeadsRead" if access is Access.TOKEN else None,
+        answers=ANYTHING,
     )
     for access in Access
 )
@@ -72,7 +81,7 @@ class Head:
         url = f"https://[{host}]:{self.port}" if ":" in host else f"https://{host}:{self.port}"
         traces = aiohttp.TraceConfig()
         traces.on_connection_create_end.append(self._count)
-        session = aiohttp.ClientSession(url, connector=connector, trace_configs=[traces])
+        session = aiohttp.ClientSession(url, connector=connector, trace_configs=[traces, checking()])
         return await self.sessions.enter_async_context(session)
 
     async def _count(self, *_: object) -> None:
@@ -81,7 +90,8 @@ class Head:
     async def over_socket(self) -> aiohttp.ClientSession:
         """A client on the Unix socket."""
         connector = aiohttp.UnixConnector(str(self.socket))
-        return await self.sessions.enter_async_context(aiohttp.ClientSession("http://head", connector=connector))
+        session = aiohttp.ClientSession("http://head", connector=connector, trace_configs=[checking()])
+        return await self.sessions.enter_async_context(session)
 
 
 @contextlib.asynccontextmanager
@@ -103,6 +113,7 @@ async def running_head(directory: Path) -> AsyncIterator[Head]:
         store_age=lambda: None,
         links=Links(running.live, lambda _: None),
         live=running.live,
+        traffic=Traffic(),
         members=roster,
         identity=lambda: running.identity,
         token_maker=JwtMaker(ssh.write(directory / "ssh_key"), roster, clock),

@@ -19,7 +19,9 @@ from agent.api.links import Links
 from agent.api.listening import serving
 from agent.api.rooms import Rooms
 from agent.api.server import Api
+from agent.api.traffic import Traffic
 from agent.config import Config, Live
+from tests.support.described import checking
 
 
 class OpenGate:
@@ -44,7 +46,13 @@ async def served(
 ) -> AsyncIterator[Api]:
     """The agent's HTTP server with these rows, and the rooms that they enter, on a Unix socket at `path`."""
     live = Live(Config())
-    given = {"live": live, "store_age": lambda: None, "links": Links(live, lambda _: None), **(rooms or {})}
+    given = {
+        "live": live,
+        "store_age": lambda: None,
+        "links": Links(live, lambda _: None),
+        "traffic": Traffic(),
+        **(rooms or {}),
+    }
     entered = cast("Rooms", SimpleNamespace(**given))
     api = Api(entered, OpenGate(), routes)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -55,8 +63,10 @@ async def served(
 
 @contextlib.asynccontextmanager
 async def client(path: Path) -> AsyncIterator[aiohttp.ClientSession]:
-    """An HTTP client that connects to the Unix socket at `path`."""
-    async with aiohttp.ClientSession("http://head", connector=aiohttp.UnixConnector(str(path))) as session:
+    """An HTTP client that connects to the Unix socket at `path`; what it is answered is held against /openapi.json."""
+    async with aiohttp.ClientSession(
+        "http://head", connector=aiohttp.UnixConnector(str(path)), trace_configs=[checking()]
+    ) as session:
         yield session
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 from agent.errors import NotFound, Unavailable
 from agent.ports import SMALL, PeerAnswer
+from tests.support.described import checking
 
 Responder = Callable[["Asked"], Awaitable[PeerAnswer]]
 
@@ -96,7 +97,7 @@ def at_socket(path: Path) -> Responder:
     async def respond(asked: Asked) -> PeerAnswer:
         connector = aiohttp.UnixConnector(str(path))
         async with (
-            aiohttp.ClientSession("http://head", connector=connector) as session,
+            aiohttp.ClientSession("http://head", connector=connector, trace_configs=[checking()]) as session,
             session.request(asked.method, asked.path, json=asked.body, headers=dict(asked.headers)) as answer,
         ):
             return PeerAnswer(answer.status, await answer.json(), dict(answer.headers))

@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.support.described import check
 from tests.support.heads import Head, Host
 from tests.support.heads.layers import CHECKOUT
 
@@ -58,7 +59,9 @@ class Talk:
         request = {"method": method, "path": path, "body": sent, "headers": given}
         self._program.stdin.write(json.dumps(request) + "\n")
         self._program.stdin.flush()
-        return Answer(json.loads(self._program.stdout.readline()))
+        answer = Answer(json.loads(self._program.stdout.readline()))
+        check(method, path, answer.status, answer.headers, answer.text)
+        return answer
 
     def close(self) -> None:
         """End the program, and the connection with it."""

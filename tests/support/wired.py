@@ -26,6 +26,7 @@ from agent.api.listening import serving
 from agent.api.rooms import Rooms
 from agent.api.routes import ROUTES
 from agent.api.server import Api
+from agent.api.traffic import Traffic
 from agent.config import Config, Live
 from agent.config.sections import Head as HeadSection
 from agent.config.sections import Heartbeat as HeartbeatSection
@@ -41,6 +42,7 @@ from agent.loops import Loops
 from agent.model import Head, Kind
 from agent.ports import Put
 from agent.records.spec import plain
+from tests.support.described import checking
 from tests.support.gate import TEST_ROUTES
 from tests.support.http import unix_listener
 from tests.support.memory_store import MemoryStore
@@ -147,7 +149,7 @@ class Wired:
         """Ask it on its Unix socket."""
         connector = aiohttp.UnixConnector(str(self.socket))
         async with (
-            aiohttp.ClientSession("http://head", connector=connector) as session,
+            aiohttp.ClientSession("http://head", connector=connector, trace_configs=[checking()]) as session,
             session.request(method, path, json=body, headers=headers) as answer,
         ):
             return answer.status, await answer.json()
@@ -219,6 +221,7 @@ class Wires:
         """Have a head serve, beat and follow its store; what it needs to stop in order is left to the test."""
         rooms = SimpleNamespace(
             live=head.live,
+            traffic=Traffic(),
             engine=head.store,
             store_age=lambda: head.age[-1],
             engine_url=lambda: None,

@@ -21,6 +21,7 @@ from agent.config import Config, Live
 from agent.errors import Denied, Unauthenticated, Unavailable
 from tests.support.clock import StillClock
 from tests.support.people import CLUSTER, ME, PEER, Roster, head, members
+from tests.support.rows import ANYTHING
 from tests.support.ssh import pair, signed
 
 SSH = pair("ed25519")
@@ -72,7 +73,7 @@ class House:
 
     def admit(self, access: Access, request: Request, permission: str | None = None) -> Any:
         """What the gate says."""
-        route = Route("GET", "/x", _nothing, access, "x", permission)
+        route = Route("GET", "/x", _nothing, access, "x", permission, answers=ANYTHING)
         return self.gate.admit(route, cast("web.BaseRequest", request))
 
     def token(self, **changes: Any) -> str:

@@ -7,7 +7,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 
+from agent.api.answers import Answers
 from agent.api.call import Access, Route
 from agent.api.openapi import described, document
 from agent.api.routes import ROUTES
@@ -35,10 +37,12 @@ def test_every_row_is_described(route: Route) -> None:
     assert operation["summary"] == route.summary
     assert operation["x-access"] == route.access
     assert operation.get("x-permission") == route.permission
-    parameters = {(p["in"], p["name"]) for p in operation.get("parameters", [])}
+    parameters = {(p["in"], p["name"]) for p in operation["parameters"] if "in" in p}
     assert parameters == {("path", part) for part in re.findall(r"\{(\w+)\}", route.path)} | {
         ("query", parameter) for parameter in route.parameters
     }
+    assert ({"$ref": "#/components/parameters/IfMatch"} in operation["parameters"]) == route.preconditions
+    assert ({"$ref": "#/components/parameters/Head"} in operation["parameters"]) == route.forwarded
     assert ("requestBody" in operation) == (route.body is not None)
 
 
@@ -52,10 +56,24 @@ def test_operation_ids_are_unique() -> None:
     assert len(set(ids)) == len(ids)
 
 
+def test_description_is_openapi() -> None:
+    validate(DOCUMENT, cls=OpenAPIV31SpecValidator)
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=name)
+def test_every_row_says_what_it_answers_and_which_failures_it_can_give(route: Route) -> None:
+    responses = DOCUMENT["paths"][route.path][route.method.lower()]["responses"]
+    assert str(route.answers.status) in responses
+    assert "500" in responses
+    assert ("401" in responses) == (route.access is Access.TOKEN or route.forwarded)
+    assert ("413" in responses) >= (route.body is not None)
+    assert ("412" in responses) >= route.preconditions
+
+
 def test_every_reference_leads_somewhere() -> None:
     text = msgspec.json.encode(DOCUMENT).decode()
-    for reference in re.findall(r'"\$ref":"#/components/schemas/(\w+)"', text):
-        assert reference in DOCUMENT["components"]["schemas"]
+    for kind, reference in re.findall(r'"\$ref":"#/components/(\w+)/([\w.]+)"', text):
+        assert reference in DOCUMENT["components"][kind]
     for scheme in re.findall(r'"security":\[\{"(\w+)"', text):
         assert scheme in DOCUMENT["components"]["securitySchemes"]
 
@@ -69,7 +87,7 @@ def test_body_shapes_are_described_with_their_fields() -> None:
 
         services: list[str]
 
-    made = document([Route("POST", "/x/{uid}", handler, Access.PUBLIC, "a row", body=Shape)])
+    made = document([Route("POST", "/x/{uid}", handler, Access.PUBLIC, "a row", body=Shape, answers=Answers(data=Any))])
     assert made["paths"]["/x/{uid}"]["post"]["requestBody"]["content"]["application/json"]["schema"] == {
         "$ref": "#/components/schemas/Shape"
     }

@@ -7,6 +7,7 @@ import pytest
 from agent.api.call import Access, Answer, Call, Route
 from agent.api.router import Router
 from agent.errors import MethodNotAllowed, NotFound
+from tests.support.rows import ANYTHING
 
 
 async def handler(call: Call) -> Answer:
@@ -14,7 +15,7 @@ async def handler(call: Call) -> Answer:
 
 
 def row(method: str, path: str) -> Route:
-    return Route(method, path, handler, Access.PUBLIC, "a row")
+    return Route(method, path, handler, Access.PUBLIC, "a row", answers=ANYTHING)
 
 
 ROWS = [

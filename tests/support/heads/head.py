@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agent import __version__
+from tests.support.described import check
+
 UNIT = "clusterware-head-agent.service"
 SOCKET = "run/clusterware-head-agent.sock"
 CONFIG = "/etc/clusterware-head-agent/head-agent.ini"
@@ -183,6 +186,10 @@ class Head:
             raise RuntimeError(f"{self.name}: {' '.join(argv)}: exit {done.returncode}: {done.stderr}{done.stdout}")
         return done
 
+    def kill_entered(self) -> None:
+        """Kill every command that was run in the head from outside, with all that it started: a lost connection."""
+        (self._groups[0] / "payload/entered/cgroup.kill").write_text("1")
+
     def write(self, path: str, text: str | bytes, mode: int = 0o644) -> Path:
         """Write a file in the head; returns where it is as seen from here."""
         place = self.path(path)
@@ -254,7 +261,10 @@ class Head:
     def api(
         self, method: str, path: str, body: Any = None, *, token: str = "", on: str = "", timeout: float = 60.0
     ) -> Answer:
-        """Ask the agent over its Unix socket, as root; `body` is sent as JSON. `on`: the uid of the head to ask."""
+        """Ask the agent over its Unix socket, as root; `body` is sent as JSON. `on`: the uid of the head to ask.
+
+        Fails where the answer is not as /openapi.json describes it, unless an agent of another version gave it.
+        """
         connection = http.client.HTTPConnection("head", timeout=timeout)
         with socket.socket(socket.AF_UNIX) as connection.sock:
             connection.sock.settimeout(timeout)
@@ -264,7 +274,13 @@ class Head:
             connection.request(method, f"/api/v1{path}", None if body is None else json.dumps(body), headers)
             response = connection.getresponse()
             text = response.read()
+        if not on and self._is_of_this_version:
+            check(method, path, response.status, dict(response.getheaders()), text)
         return Answer(response.status, dict(response.getheaders()), json.loads(text) if text else None)
+
+    @property
+    def _is_of_this_version(self) -> bool:
+        return f'"{__version__}"' in self.path("/usr/lib/clusterware-head-agent/agent/__init__.py").read_text()
 
     # --- How it works ---
 
