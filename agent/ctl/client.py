@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from agent.ctl.outcome import Exit, Failure
 from agent.ctl.terminal import say
-from agent.ctl.waiting import waiting
+from agent.ctl.waiting import Progress, waiting
 
 LONG = 300.0
 """Seconds that an answer may take where neither the command nor --timeout says otherwise."""
@@ -51,15 +51,17 @@ def ask(
     doing: str,
     timeout: float = LONG,
     partial: Collection[int] = (),
+    progress: Progress | None = None,
 ) -> Reply:
     """Ask the agent; raises Failure, in which `doing` completes "cannot ...".
 
+    `progress` tells how much of how much is done, where the agent can; a person at a terminal sees it.
     `partial`: the HTTP statuses at which a list of what was done and what was not is an answer and no failure.
     """
     connection = http.client.HTTPConnection("localhost")
     try:
-        response = send(connection, agent, method, route, body, doing=doing, timeout=timeout)
-        with waiting(doing):
+        with waiting(doing, progress):
+            response = send(connection, agent, method, route, body, timeout=timeout)
             text = response.read()
     except (OSError, http.client.HTTPException) as err:
         raise unreachable(err, agent, doing, timeout) from None
@@ -84,10 +86,9 @@ def send(
     route: str,
     body: Any = None,
     *,
-    doing: str,
     timeout: float = LONG,
 ) -> http.client.HTTPResponse:
-    """Send a request on a connection and wait for the answer's beginning; raises OSError, HTTPException, Failure."""
+    """Send a request on a connection and wait for the answer's beginning; raises OSError or HTTPException."""
     headers = {"X-Head": agent.head} if agent.head else {}
     if agent.head and agent.token:
         headers["Authorization"] = f"Bearer {agent.token}"
@@ -95,9 +96,8 @@ def send(
     connection.sock.settimeout(agent.timeout or timeout)
     connection.sock.connect(agent.socket)
     content = body if body is None or isinstance(body, bytes) else json.dumps(body)
-    with waiting(doing):
-        connection.request(method, f"/api/v1{route}", content, headers)
-        return connection.getresponse()
+    connection.request(method, f"/api/v1{route}", content, headers)
+    return connection.getresponse()
 
 
 def unreachable(err: OSError | http.client.HTTPException, agent: Agent, doing: str, timeout: float = LONG) -> Failure:

@@ -42,7 +42,7 @@ GROUPS = {
     "heads": "The heads of the cluster: who is up, who is heard by whom; removing one",
     "services": "The services of a head",
     "files": "The file store: what is unused, what was removed, bringing it back",
-    "database": "The database: its backups, bringing one back, its engine",
+    "database": "The database: examining and cleaning it, its backups, all records as a file, its engine",
     "config": "The configuration, and the files of root's that follow it",
     "ca": "The cluster's CA, which issues the heads' certificates",
 }
@@ -177,6 +177,36 @@ COMMANDS: tuple[Command, ...] = (
         degraded="some of it was skipped",
         changes=True,
     ),
+    Command(
+        "database check",
+        "database:check",
+        "Examine the engine, every record and what they refer to",
+        Reach.HERE,
+        degraded="anything is found",
+    ),
+    Command(
+        "database save",
+        "records:save",
+        "Write all records to a file",
+        Reach.HERE,
+        arguments=(
+            Argument("file", "where to, - for standard output", "FILE", complete="file"),
+            Argument("--force", "also over a file that is there"),
+        ),
+    ),
+    Command(
+        "database load",
+        "records:load",
+        "Add and change objects as such a file has them, behind a backup; none is removed",
+        Reach.HERE,
+        plan="records:plan_load",
+        arguments=(
+            Argument("file", "what `database save` wrote, - for standard input", "FILE", complete="file"),
+            _DRY_RUN,
+        ),
+        changes=True,
+        root=True,
+    ),
     Command("database backups", "database:backups", "List the backups, the newest first", Reach.HERE),
     Command("database backup", "database:backup", "Make a backup now", Reach.HERE, changes=True),
     Command(
@@ -285,5 +315,13 @@ COMMANDS: tuple[Command, ...] = (
         degraded="something is left to do",
         changes=True,
         root=True,
+    ),
+    Command(
+        "complete",
+        "completion:words",
+        "List what a shell can complete",
+        Reach.HEADS,
+        arguments=(Argument("kind", "heads, services, trash or backups", "KIND"),),
+        hidden=True,
     ),
 )

@@ -47,11 +47,20 @@ def restore(arguments: argparse.Namespace) -> Outcome:
 def check(arguments: argparse.Namespace) -> Outcome:
     """Read every record and say what is wrong with it; degraded when anything is."""
     data = ask(arguments.agent, "GET", "/database/check", doing="check the database").data
-    rows = [(found["kind"], found["uid"], found["reason"]) for found in data["findings"]]
+    columns = ("kind", "uid", "field", "target", "finding")
+    rows = [
+        (found["kind"], found["uid"], found["field"], found["target"] or None, found["reason"])
+        for found in data["findings"]
+    ]
     amounts = ", ".join(f"{amount} {kind}" for kind, amount in data["records"].items() if amount) or "none"
-    lines = [f"Records read on {data['engine']}: {amounts}."]
-    lines.append(f"{count(data['total'], 'finding')}; nothing was changed." if rows else "Nothing is wrong with them.")
-    return Outcome(data, ("kind", "uid", "finding"), rows, lines=lines, exit=Exit.DEGRADED if rows else Exit.OK)
+    lines = [f"Problem: {problem}" for problem in data["problems"]]
+    lines.append(f"Records read on {data['engine']}: {amounts}.")
+    if data["total"]:
+        lines.append(f"{count(data['total'], 'finding')}; nothing was changed.")
+    elif not data["problems"]:
+        lines.append("Nothing is wrong with them.")
+    bad = data["total"] or data["problems"]
+    return Outcome(data, columns, rows, lines=lines, exit=Exit.DEGRADED if bad else Exit.OK)
 
 
 def plan_clean(arguments: argparse.Namespace) -> Plan | Outcome:
@@ -115,10 +124,14 @@ def recover(arguments: argparse.Namespace) -> Outcome:
 
 
 def _findings(data: dict[str, Any]) -> list[str]:
-    lines = [f"Finding: {found['kind']} {found['uid']}: {found['reason']}" for found in data["findings"][:20]]
+    lines = [f"Finding: {_finding(found)}" for found in data["findings"][:20]]
     if len(data["findings"]) > 20:
         lines.append(f"and {len(data['findings']) - 20} more findings: `cw-headctl database check` lists them")
     return lines
+
+
+def _finding(found: dict[str, Any]) -> str:
+    return f"{found['kind']} {found['uid']}: {found['field']} {found['target']}: {found['reason']}"
 
 
 def _row(action: dict[str, Any]) -> tuple[Any, ...]:

@@ -21,22 +21,40 @@ _DAY = 86400
 def status(arguments: argparse.Namespace) -> Outcome:
     """Who this head is, what to act on, the heads, and the head's figures; degraded when anything is not well."""
     report = ask(arguments.agent, "GET", "/head/doctor", doing="tell the head's status", timeout=PATIENCE).data
-    return shown(report, time.time(), width(sys.stdout))
+    one = in_a_row if arguments.all_heads else shown
+    return one(report, time.time(), width(sys.stdout))
 
 
 def shown(report: dict[str, Any], now: float, columns: int | None) -> Outcome:
     """A report as it is shown at `now`, seconds since 1970."""
-    findings = in_order(Finding.of(told) for told in report.get("findings", []))
-    amiss = [finding for finding in findings if finding.level != "ok"]
+    amiss = _amiss(report)
     verdict = "Everything is well." if not amiss else f"{count(len(amiss), 'thing')} to act on:"
     return Outcome(
         report,
         ("head", "state", "heard by", "version", "uid"),
         _heads(report.get("heads") or []),
         before=[*_identity(report), "", verdict, *lines(amiss, columns), ""],
-        lines=["", *(f"{name:<12} {told}" for name, told in _figures(report, now) if told)],
+        lines=["", *(f"{name:<12} {told}" for name, told in _figures(report, now).items() if told)],
         exit=Exit.DEGRADED if amiss else Exit.OK,
     )
+
+
+def in_a_row(report: dict[str, Any], now: float, columns: int | None) -> Outcome:
+    """A report as one of several."""
+    amiss, figures = _amiss(report), _figures(report, now)
+    level = amiss[0].level if amiss else "ok"
+    return Outcome(
+        report,
+        ("status", *figures),
+        [(level, *(told or None for told in figures.values()))],
+        lines=lines(amiss, None),
+        exit=Exit.DEGRADED if amiss else Exit.OK,
+    )
+
+
+def _amiss(report: dict[str, Any]) -> list[Finding]:
+    found = in_order(Finding.of(told) for told in report.get("findings", []))
+    return [finding for finding in found if finding.level != "ok"]
 
 
 def _identity(report: dict[str, Any]) -> list[str]:
@@ -64,14 +82,14 @@ def _heads(heads: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     ]
 
 
-def _figures(report: dict[str, Any], now: float) -> list[tuple[str, str]]:
-    return [
-        ("services", _services(report.get("services"))),
-        ("database", _database(report.get("database"), report.get("members"))),
-        ("file store", _store(report.get("store"))),
-        ("certificate", _certificate(report.get("certificate"))),
-        ("last backup", _backup(report.get("backup"), now)),
-    ]
+def _figures(report: dict[str, Any], now: float) -> dict[str, str]:
+    return {
+        "services": _services(report.get("services")),
+        "database": _database(report.get("database"), report.get("members")),
+        "file store": _store(report.get("store")),
+        "certificate": _certificate(report.get("certificate")),
+        "last backup": _backup(report.get("backup"), now),
+    }
 
 
 def _services(found: dict[str, Any] | None) -> str:

@@ -52,4 +52,5 @@ def colour(text: str, name: str | None) -> str:
 def say(text: str) -> None:
     """Write a line to standard error, where it disturbs no program that reads the answer."""
     sys.stdout.flush()
-    print(plain(text), file=sys.stderr, flush=True)
+    before = "\r\x1b[K" if is_terminal(sys.stderr) else ""  # what shows that it goes on stands there, perhaps
+    print(f"{before}{plain(text)}", file=sys.stderr, flush=True)

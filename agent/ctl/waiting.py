@@ -16,20 +16,29 @@ _MARKS = "|/-\\"
 _BAR = 30
 
 
+Progress = Callable[[], tuple[int, int] | None]
+"""How much is done and of how much; None while nobody knows."""
+
+_shown: list[str] = []
+"""What is shown now: the terminal has one line for it, whoever else waits meanwhile."""
+
+
 @contextlib.contextmanager
-def waiting(doing: str, progress: Callable[[], tuple[int, int] | None] | None = None) -> Iterator[None]:
+def waiting(doing: str, progress: Progress | None = None) -> Iterator[None]:
     """Show that it goes on: a bar where `progress` tells how much of how much is done, else the seconds."""
-    if not is_terminal(sys.stderr):
+    if _shown or not is_terminal(sys.stderr):
         yield
         return
     import threading  # only here, as it takes time to load
 
     ended = threading.Event()
     thread = threading.Thread(target=_draw, args=(ended, doing, progress), daemon=True)
+    _shown.append(doing)
     thread.start()
     try:
         yield
     finally:
+        _shown.clear()
         ended.set()
         thread.join()
 
@@ -45,7 +54,7 @@ def line(doing: str, seconds: float, done: tuple[int, int] | None, turn: int, co
     return plain(told)[: max(columns - 1, 1)]
 
 
-def _draw(ended: object, doing: str, progress: Callable[[], tuple[int, int] | None] | None) -> None:
+def _draw(ended: object, doing: str, progress: Progress | None) -> None:
     begun, turn, shown = time.monotonic(), 0, False
     wait = ended.wait  # type: ignore[attr-defined]  # an Event, whose module is loaded only when needed
     while not wait(_TURN if shown else _PATIENCE):
