@@ -28,7 +28,7 @@ NEXT = "0.99.0"
 def current() -> Path:
     """The package of this checkout."""
     with tempfile.TemporaryDirectory() as directory:
-        return _built(_copied(Path(directory)))
+        return _built(current_tree(Path(directory)))
 
 
 def previous() -> Path:
@@ -40,7 +40,7 @@ def previous() -> Path:
 def following() -> Path:
     """The package of a version to come, whose database has one more migration."""
     with tempfile.TemporaryDirectory() as directory:
-        tree = _copied(Path(directory))
+        tree = current_tree(Path(directory))
         _edit(tree / "agent/__init__.py", r'__version__ = ".*"', f'__version__ = "{NEXT}"')
         added = '(_RECORDS, ("CREATE TABLE of_the_next_version (x INTEGER) STRICT",))'
         _edit(tree / "agent/adapters/sqlite/schema.py", r"= \(_RECORDS,\)", f"= {added}")
@@ -53,15 +53,15 @@ def previous_tree(directory: Path) -> Path:
     git = ["git", "-C", str(CHECKOUT), "-c", f"safe.directory={CHECKOUT}"]
     if subprocess.run([*git, "cat-file", "-e", f"{commit}^{{commit}}"], capture_output=True, check=False).returncode:
         raise RuntimeError(
-            f"cannot build the version before this one: commit {commit}, which {_PREVIOUS.relative_to(CHECKOUT)} names, "
-            f"is not in the history here; fetch it: git fetch origin {commit} (a shallow clone: git fetch --unshallow)"
+            f"cannot build the version before this one: {commit}, which {_PREVIOUS.relative_to(CHECKOUT)} names, is not "
+            f"in the history here; fetch it: git fetch origin {commit} (a shallow clone: git fetch --unshallow)"
         )
     archive = subprocess.run([*git, "archive", commit], capture_output=True, check=True).stdout
     subprocess.run(["tar", "-x", "-C", str(directory)], input=archive, check=True)
     return directory
 
 
-def _copied(directory: Path) -> Path:
+def current_tree(directory: Path) -> Path:
     """What is packaged of this checkout, which may be edited meanwhile."""
     subprocess.run(["cp", "-r", "--parents", *_SOURCES, str(directory)], cwd=CHECKOUT, check=True)
     return directory
