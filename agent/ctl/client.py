@@ -138,6 +138,8 @@ def check(status: int, envelope: dict[str, Any], doing: str, agent: Agent, *, ch
         return
     reason = str(envelope.get("reason", "")).removeprefix(f"cannot {doing}: ")
     verb = doing.partition(" ")[0]
+    if len(told := envelope.get("errors") or []) and not any(str(e.get("reason")) in reason for e in told):
+        reason += ": " + "; ".join(str(e.get("reason")) for e in told[:3])
     whole = reason if reason.startswith(f"cannot {verb}") else f"cannot {doing}: {reason}"
     if status == 401 and agent.head and not agent.token:
         raise Failure(f"cannot {doing} of another head: {token_wanted(changes=changes)}", Exit.DENIED)

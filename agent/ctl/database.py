@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from agent.ctl.client import ask
-from agent.ctl.outcome import Exit, Outcome, Plan
+from agent.ctl.outcome import Exit, Failure, Outcome, Plan
 from agent.ctl.show import bytes_text, count
 from agent.ctl.terminal import say
 
@@ -30,8 +30,13 @@ def backup(arguments: argparse.Namespace) -> Outcome:
 def plan_restore(arguments: argparse.Namespace) -> Plan:
     """What a restore would take the place of."""
     doing = f"restore {arguments.name}"
+    made = ask(arguments.agent, "GET", "/database/backups", doing="list the backups").data
+    found = next((backup for backup in made if backup["name"] == arguments.name), None)
+    if found is None:
+        raise Failure(f"cannot {doing}: there is no backup of that name: `cw-headctl database backups` lists them")
     lines = [
-        f"The backup {arguments.name} takes the database's place: what was written since then is in it no more.",
+        f"The backup of {found['made']}, {bytes_text(found['bytes'])}, takes the database's place: "
+        "what was written since then is in it no more.",
         "The database that is there now is kept beside it.",
     ]
     return Plan(doing, {"name": arguments.name}, lines, word="restore")

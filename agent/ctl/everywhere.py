@@ -14,6 +14,7 @@ from agent.ctl.command import Command, Reach
 from agent.ctl.confirm import confirm
 from agent.ctl.outcome import Exit, Failure, Outcome, Plan
 from agent.ctl.run import function, planned
+from agent.ctl.show import count
 from agent.ctl.terminal import say
 
 _AT_A_TIME = 8
@@ -61,7 +62,7 @@ def _agree(arguments: argparse.Namespace, command: Command, plans: Mapping[str, 
     if plans:
         confirm(list(plans.items()), arguments)
     elif command.changes and not command.plan:
-        lines = [f"`{command.path}` on {len(names)} heads, one after the other: {', '.join(sorted(names))}"]
+        lines = [f"`{command.path}` on {count(len(names), 'head')}, one after the other: {', '.join(sorted(names))}"]
         confirm([(None, Plan(f"do `{command.path}` on all heads", None, lines))], arguments)
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from agent import __version__
 from agent.ctl.command import Argument, Command
 from agent.ctl.commands import COMMANDS, GROUPS
+from agent.ctl.outcome import Exit
+from agent.ctl.terminal import say
 
 STATUSES = """\
 exit status: 0 done, 1 failed, 2 wrong arguments, 3 degraded (what was asked for shows something to act on),
@@ -21,13 +25,14 @@ WATCH = "2"
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
     if not 0.1 <= seconds <= 86400:
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"must be seconds, from 0.1 to 86400, and not {text[:40]}")
     return seconds
 
-
-_seconds.__name__ = "number of seconds"  # which is what argparse says that a wrong value is not
 
 OPTIONS: tuple[Argument, ...] = (
     Argument("--json", "print data for programs, as docs/cw-headctl.md describes it"),
@@ -52,6 +57,19 @@ OPTIONS: tuple[Argument, ...] = (
 """What every command takes."""
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells what is wrong with the arguments in one line, with where help is."""
+
+    def error(self, message: str) -> NoReturn:  # type: ignore[explicit-override]  # typing has no @override yet
+        """End with status 2."""
+        if found := re.match(r"argument COMMAND: invalid choice: ('.*?') \(choose", message, re.DOTALL):
+            message = f"there is no command {found[1]}"
+        elif message.endswith("required: COMMAND"):
+            message = "which command?"
+        say(f"cw-headctl: {message.removeprefix('argument ')}: see `{self.prog} --help`")
+        sys.exit(Exit.USAGE)
+
+
 def parse(words: Sequence[str]) -> argparse.Namespace:
     """What was typed; ends the process with status 2 and the reason when it cannot be."""
     told = list(words)
@@ -63,7 +81,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
 
 def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     """The parser for a command line; commands that it cannot mean are known by name only, to be quick."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="cw-headctl",
         description="Operate the ClusterWare head agent of this head.",
         epilog=STATUSES,
@@ -72,7 +90,7 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     for option in OPTIONS:
         _add(top, option)
-    firsts = top.add_subparsers(metavar="COMMAND", required=True)
+    firsts = top.add_subparsers(metavar="COMMAND", required=True, prog="cw-headctl")  # else it loads much to find out
     for name in dict.fromkeys(command.words[0] for command in COMMANDS):
         rows = [command for command in COMMANDS if command.words[0] == name]
         text = GROUPS[name] if name in GROUPS else rows[0].text
@@ -94,7 +112,7 @@ def _group(first: argparse.ArgumentParser, rows: Sequence[Command]) -> None:
     default = next((row for row in rows if row.default), None)
     if default is not None:
         first.set_defaults(command=default, **{_name(argument): argument.default for argument in default.arguments})
-    seconds = first.add_subparsers(metavar="COMMAND", required=default is None)
+    seconds = first.add_subparsers(metavar="COMMAND", required=default is None, prog=first.prog)
     for row in rows:
         also = " (the default)" if row.default else ""
         second = seconds.add_parser(row.words[1], help=f"{row.text}{also}", description=row.text, epilog=STATUSES)

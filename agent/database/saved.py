@@ -170,7 +170,7 @@ def _taken(wanted: Sequence[Record], others: Sequence[Record]) -> Iterator[Field
     """Names that an object has which the document does not have, by uid."""
     names = {(record.kind, record.name): record.uid for record in others if record.name is not None}
     for record in wanted:
-        if holder := names.get((record.kind, record.name)):
+        if record.name is not None and (holder := names.get((record.kind, record.name))):
             yield FieldError(f"{record.kind.value} {record.uid}", f"the name {record.name!r} is taken by {holder}")
 
 
