@@ -43,7 +43,8 @@ def envelope(data: Any, meta: Mapping[str, Any] | None = None, beside: Mapping[s
 def success(answer: Answer) -> web.Response:
     """A handler's answer as a response."""
     body = answer.raw if answer.raw is not None else envelope(answer.data, answer.meta, answer.beside)
-    return web.Response(body=body, status=answer.status, content_type=_JSON, headers=answer.headers or None)
+    headers = {"Content-Type": _JSON, **answer.headers}
+    return web.Response(body=body, status=answer.status, headers=headers)
 
 
 def failure(err: errors.AgentError) -> web.Response:

@@ -15,6 +15,7 @@ OPERATOR = "X-Operator"
 """Who asked, told to the other head for its journal: information, nothing is decided by it."""
 _PASSED_ON = ("Authorization", "If-Match")
 _PASSED_BACK = ("ETag", "Location", "Allow", "Cache-Control", "WWW-Authenticate", "X-Stale")
+_JSON = "application/json"
 _SPARE = 30.0
 """Seconds beyond what a systemd job may take there."""
 _SANE = re.compile(r"[\w =@.:-]{1,80}")
@@ -41,6 +42,11 @@ def check(route: Route, call: Call, uid: str) -> None:
         )
     if route.tls_only:
         raise Denied(f"what this route answers goes over TLS to whom it is for: ask head {uid} itself", code="tls-only")
+    if route.answers.media not in (None, _JSON):
+        raise Invalid(
+            f"what this route answers is not passed on from head to head: ask head {uid} itself, over TLS",
+            code="another-head",
+        )
     if "Upgrade" in call.request.headers:
         raise Invalid("a WebSocket cannot be forwarded to another head: connect to that head", code="another-head")
     if route.access is Access.TOKEN and "Authorization" not in call.request.headers:
@@ -56,7 +62,7 @@ async def forward(route: Route, call: Call, uid: str) -> Forwarded:
     raw = await read_body(request, rooms.live.config.api.max_body)
     headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
     headers["X-Request-Id"] = call.request_id
-    headers[OPERATOR] = f"uid {call.caller.uid} on head {rooms.live.config.head.uid}"
+    headers |= on_behalf_of(call)
     answer = await rooms.peers.ask(
         uid,
         request.method,
@@ -67,6 +73,13 @@ async def forward(route: Route, call: Call, uid: str) -> Forwarded:
         largest=LARGE,
     )
     return Forwarded(_passed_back(answer), _failure(answer))
+
+
+def on_behalf_of(call: Call) -> dict[str, str]:
+    """The header that tells another head who asked on this one's Unix socket."""
+    if call.caller.uid is None:
+        return {}
+    return {OPERATOR: f"uid {call.caller.uid} on head {call.rooms.live.config.head.uid}"}
 
 
 def operator(told: str | None) -> str | None:
