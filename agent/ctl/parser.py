@@ -72,10 +72,17 @@ class _Parser(argparse.ArgumentParser):
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
     """What was typed; ends the process with status 2 and the reason when it cannot be."""
-    told = list(words)
-    for number, word in enumerate(told):
-        if word == "--watch" and not re.match(r"[0-9.]", "".join(told[number + 1 : number + 2])):
-            told[number] = f"--watch={WATCH}"  # else the command's own words would be taken for its number
+    told: list[str] = []
+    for word in words:
+        if told and told[-1] == "--watch":
+            # Else the command's own words would be taken for its number.
+            told[-1:] = [f"--watch={word}"] if re.match(r"[0-9.]", word) else [f"--watch={WATCH}", word]
+        elif told and re.fullmatch(r"--[a-z-]+", told[-1]) and re.match(r"-[0-9]", word):
+            told[-1] += f"={word}"  # as in --since -1h, which is no option of its own
+        else:
+            told.append(word)
+    if told and told[-1] == "--watch":
+        told[-1] = f"--watch={WATCH}"
     return parser(told).parse_args(told)
 
 

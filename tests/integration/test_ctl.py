@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.ctl.__main__ import main
-from agent.ctl.client import Exit
+from agent.ctl.outcome import Exit
 from tests.support.one_answer import answering
 
 
@@ -72,7 +72,10 @@ def test_wrong_arguments_are_told_apart(words: list[str], capsys: pytest.Capture
         main(words)
 
     assert left.value.code == Exit.USAGE
-    assert "usage: cw-headctl" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert told.startswith("cw-headctl: ")
+    assert told.endswith(" --help`\n")
+    assert told.count("\n") == 1
 
 
 def test_it_imports_nothing_that_only_the_daemon_needs() -> None:

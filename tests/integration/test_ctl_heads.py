@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agent.ctl.__main__ import main
-from agent.ctl.client import Exit
+from agent.ctl.outcome import Exit
 from tests.support.one_answer import answering
 from tests.support.scripted_agent import Answers, ok, scripted
 

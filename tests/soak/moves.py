@@ -114,8 +114,8 @@ def _choose(cluster: Cluster, rng: random.Random, only: tuple[str, ...]) -> Move
     moves = [
         Move("leave", head, (ctl, "leave", "--yes"), 4, _nothing),
         Move("join", head, (ctl, "join", "--force", *cluster.invitation(other)), 6, out),
-        Move("removal of a live head", head, (ctl, "heads", "evict", third.uid), 0.4, _nothing),
-        Move("removal of a dead head", head, (ctl, "heads", "evict", "--down"), 0.4, dead),
+        Move("removal of a live head", head, (ctl, "heads", "evict", third.uid, "--yes"), 0.4, _nothing),
+        Move("removal of a dead head", head, (ctl, "heads", "evict", "--down", "--yes"), 0.4, dead),
         Move("ca rotate", head, (ctl, "ca", "rotate"), 15, _nothing),
         Move("clean", head, (*ASK, "POST", f"{API}/database/clean"), 0.4, _nothing),
         Move("files", head, (*ASK, "DELETE", f"{API}/head/files/unused?force=1"), 0.4, lambda: _junk(head)),

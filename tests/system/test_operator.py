@@ -28,14 +28,14 @@ def test_a_backup_brings_back_what_was_then(own: Head) -> None:
     assert own.api("POST", "/images", {"name": "after"}).status == 201
 
     assert own.run("cw-headctl", "database", "backups").stdout.splitlines()[1].startswith(f"{name} ")
-    assert own.run("cw-headctl", "database", "restore", name).stdout.startswith(f"Restored {name}; ")
+    assert own.run("cw-headctl", "database", "restore", name, "--yes").stdout.startswith(f"Restored {name}; ")
 
     names = {image["name"] for image in own.api("GET", "/images").data.values()}
     assert names == {"before"}
 
 
 def test_a_backup_that_is_not_there_is_one_line(own: Head) -> None:
-    done = own.run("cw-headctl", "database", "restore", "20200101T000000.000000Z.db", check=False)
+    done = own.run("cw-headctl", "database", "restore", "20200101T000000.000000Z.db", "--yes", check=False)
 
     assert done.returncode == 1
     assert done.stderr.startswith("cw-headctl: cannot restore 20200101T000000.000000Z.db: there is no backup")

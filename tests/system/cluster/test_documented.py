@@ -78,7 +78,7 @@ def test_every_command_of_the_page_does_what_it_says(heads: Heads, heads_of_its_
 
     three.kill_for_good()
     wait_for(lambda: _down(one) == {three.uid}, "the head to be down", TIMEOUT + SLACK)
-    evicted = operator.types(one, "cw-headctl heads evict --down").stdout
+    evicted = operator.types(one, "cw-headctl heads evict --down --yes").stdout
     assert three.uid in evicted
     everywhere(
         [one, two], lambda head: set(head.api("GET", "/heads").data) == {one.uid, two.uid}, "the head to be gone"
@@ -87,7 +87,7 @@ def test_every_command_of_the_page_does_what_it_says(heads: Heads, heads_of_its_
     three.revive()
     _join(operator, one, three)
     cluster.settled()
-    operator.types(one, "cw-headctl heads evict UID", UID=three.uid)
+    operator.types(one, "cw-headctl heads evict UID --yes", UID=three.uid)
     everywhere(
         [one, two], lambda head: set(head.api("GET", "/heads").data) == {one.uid, two.uid}, "the head to be gone"
     )
