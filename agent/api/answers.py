@@ -38,8 +38,8 @@ class Answers:
     status: int = 200
     etag: bool = False
     """It is about one record: GET, POST, PATCH and PUT answer its ETag; PATCH, PUT and DELETE take If-Match."""
-    media: str | None = None
-    """The media type of an answer without the envelope."""
+    media: tuple[str, ...] = ()
+    """The media types of an answer without the envelope, the one that is given unasked first."""
     fails: Codes = field(default_factory=dict)
     """What it can fail with, beyond what its access, its body and its record tell."""
     partial: Any = None

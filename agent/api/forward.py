@@ -42,7 +42,7 @@ def check(route: Route, call: Call, uid: str) -> None:
         )
     if route.tls_only:
         raise Denied(f"what this route answers goes over TLS to whom it is for: ask head {uid} itself", code="tls-only")
-    if route.answers.media not in (None, _JSON):
+    if route.answers.media not in ((), (_JSON,)):
         raise Invalid(
             f"what this route answers is not passed on from head to head: ask head {uid} itself, over TLS",
             code="another-head",

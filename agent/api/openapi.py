@@ -68,7 +68,7 @@ _PARAMETERS: dict[str, Any] = {
     },
 }
 
-DOCUMENT = Answers(data=dict[str, Any], media="application/json")
+DOCUMENT = Answers(data=dict[str, Any], media=("application/json",))
 
 
 async def openapi(call: Call) -> Answer:

@@ -91,8 +91,9 @@ class Responses:
             "description": HTTPStatus(answers.status).phrase,
             "headers": {_NAMES[name]: {"$ref": f"#/components/headers/{name}"} for name in names},
         }
-        if answers.media is not None:
-            response["content"] = {answers.media: {"schema": self._shapes.schema(answers.data)}}
+        if answers.media:
+            schema = self._shapes.schema(answers.data)
+            response["content"] = {media: {"schema": schema} for media in answers.media}
         elif answers.status >= 200:
             response["content"] = {"application/json": {"schema": self._envelope(route)}}
         return response

@@ -13,7 +13,7 @@ from agent.api.metrics.table import METRICS
 _EXPOSITION = "agent.api.metrics.exposition"
 
 
-SCRAPED = Answers(data=str, media="text/plain")
+SCRAPED = Answers(data=str, media=("text/plain", "application/openmetrics-text"))
 
 
 async def metrics(call: Call) -> Answer:
