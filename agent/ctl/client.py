@@ -33,6 +33,8 @@ class Agent(NamedTuple):
     """The uid of that other head."""
     token: str | None = None
     """Opens the token routes of that other head."""
+    permission: str = "HeadsRead"
+    """What such a token has to permit."""
     timeout: float | None = None
     """Seconds that the operator allows for each answer."""
 
@@ -74,7 +76,7 @@ def ask(
     stale = response.getheader("X-Stale")
     envelope = read(response.status, text, doing)
     if response.status not in partial or not isinstance(envelope.get("data"), list):
-        check(response.status, envelope, doing, agent, changes=method != "GET")
+        check(response.status, envelope, doing, agent)
     reply = Reply(envelope.get("data"), envelope)
     return reply._replace(stale=float(stale)) if stale else reply
 
@@ -132,7 +134,7 @@ def read(status: int, text: bytes, doing: str) -> dict[str, Any]:
     return envelope
 
 
-def check(status: int, envelope: dict[str, Any], doing: str, agent: Agent, *, changes: bool) -> None:
+def check(status: int, envelope: dict[str, Any], doing: str, agent: Agent) -> None:
     """Raises Failure when the agent could not, or would not."""
     if status < 400:
         return
@@ -142,13 +144,12 @@ def check(status: int, envelope: dict[str, Any], doing: str, agent: Agent, *, ch
         reason += ": " + "; ".join(str(e.get("reason")) for e in told[:3])
     whole = reason if reason.startswith(f"cannot {verb}") else f"cannot {doing}: {reason}"
     if status == 401 and agent.head and not agent.token:
-        raise Failure(f"cannot {doing} of another head: {token_wanted(changes=changes)}", Exit.DENIED)
+        raise Failure(f"cannot {doing} of another head: {token_wanted(agent.permission)}", Exit.DENIED)
     raise Failure(whole, Exit.DENIED if status in (401, 403) else Exit.FAILED)
 
 
-def token_wanted(*, changes: bool) -> str:
+def token_wanted(permission: str) -> str:
     """What opens a token route of another head."""
-    permission = "HeadsWrite" if changes else "HeadsRead"
     return (
         "that wants a token: log in there, or have root make one here, "
         f"`cw-headctl token --lifespan 5min --permissions {permission}`, and pass it with --token-file"

@@ -28,7 +28,7 @@ def prepare(arguments: argparse.Namespace, here: Agent) -> Callable[[], Outcome]
     """What does the command on all heads once; raises Failure where it cannot be done on others at all."""
     command: Command = arguments.command
     if command.reach is Reach.TOKEN and here.token is None:
-        raise Failure(f"cannot do `{command.path}` on all heads: {token_wanted(changes=command.changes)}", Exit.DENIED)
+        raise Failure(f"cannot do `{command.path}` on all heads: {token_wanted(here.permission)}", Exit.DENIED)
     return lambda: _once(arguments, command, here)
 
 
@@ -103,11 +103,9 @@ def merged(answers: Answers, names: Mapping[str, str]) -> Outcome:
 
 
 def _status(answers: Iterable[Outcome | Failure]) -> Exit:
-    """Degraded when some failed; what they failed of when all did."""
-    told = list(answers)
-    failed = [answer.status for answer in told if isinstance(answer, Failure)]
+    """What all came to where they came to the same; degraded where some did and some did not."""
+    told = [answer.status if isinstance(answer, Failure) else answer.exit for answer in answers]
+    failed = [status for status in told if status not in (Exit.OK, Exit.DEGRADED)]
     if failed and len(failed) == len(told):
-        return Exit(failed[0]) if len(set(failed)) == 1 else Exit.FAILED
-    if failed:
-        return Exit.DEGRADED
-    return max((answer.exit for answer in told if isinstance(answer, Outcome)), default=Exit.OK)
+        return failed[0] if len(set(failed)) == 1 else Exit.FAILED
+    return Exit.DEGRADED if any(told) else Exit.OK

@@ -19,15 +19,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Do what was typed and show what came of it; returns the exit status. Raises Failure."""
     command: Command = arguments.command
     _check(arguments, command)
-    token = _token(arguments)
+    permission = "HeadsWrite" if command.changes else "HeadsRead"
+    here = Agent(arguments.socket, token=_token(arguments), permission=permission, timeout=arguments.timeout)
     if arguments.all_heads:
         from agent.ctl import everywhere
 
-        do: Callable[[], Outcome] = everywhere.prepare(
-            arguments, Agent(arguments.socket, None, token, arguments.timeout)
-        )
+        do: Callable[[], Outcome] = everywhere.prepare(arguments, here)
     else:
-        here = Agent(arguments.socket, None, token, arguments.timeout)
         arguments.agent = _chosen(arguments, command, here)
         if command.streams:
             return int(function(command.run)(arguments))
