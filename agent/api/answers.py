@@ -40,6 +40,8 @@ class Answers:
     """It is about one record: GET, POST, PATCH and PUT answer its ETag; PATCH, PUT and DELETE take If-Match."""
     media: tuple[str, ...] = ()
     """The media types of an answer without the envelope, the one that is given unasked first."""
+    example: str | None = None
+    """One such answer, or a part of it."""
     fails: Codes = field(default_factory=dict)
     """What it can fail with, beyond what its access, its body and its record tell."""
     partial: Any = None

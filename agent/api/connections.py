@@ -1,30 +1,42 @@
-"""The connections that requests come on: how long they may be idle, and answers also to what is no request."""
+"""The connections that requests come on: how long they may last, and answers also to what is no request."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 from typing_extensions import override
 
-from agent.api.strangers import Strangers
+from agent.api.crowd import PATIENCE, Crowd
+from agent.errors import Unavailable
 
 KEEPALIVE = 75.0
-"""Seconds that a connection may be idle, or take to send a request's header, before it is closed; see `strangers`."""
+"""Seconds that a connection may be idle, or take to send a request's header, before it is closed; see `crowd`."""
 
 Respond = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 RespondToBroken = Callable[[web.BaseRequest, int, BaseException | None], web.StreamResponse]
 
 
-class Connection(web.RequestHandler):
-    """aiohttp's connection, answering what it cannot parse in the envelope too."""
+class Standings:
+    """The connections that are open, by what is known of who is behind them."""
 
-    __slots__ = ("_answer_broken", "_strangers")
+    def __init__(self) -> None:
+        self.strangers = Crowd(patience=PATIENCE)
+        """Over TCP, and nothing is proved yet: the handshake is under way, or only public routes were asked for."""
+        self.known = Crowd()
+        """Over TCP, with a good token or as a known head."""
+        self.local = Crowd()
+        """On the Unix socket: operators must come through whatever happens on the network."""
+
+
+class Connection(web.RequestHandler):
+    """aiohttp's connection, which knows its place in the crowd, and answers what it cannot parse in the envelope."""
+
+    __slots__ = ("_answer_broken", "_crowd", "_origin", "_standings", "arriving", "lost")
 
     def __init__(
-        self, server: HttpServer, answer_broken: RespondToBroken, strangers: Strangers, loop: asyncio.AbstractEventLoop
+        self, server: HttpServer, answer_broken: RespondToBroken, standings: Standings, loop: asyncio.AbstractEventLoop
     ) -> None:
         super().__init__(
             server,
@@ -35,29 +47,54 @@ class Connection(web.RequestHandler):
             auto_decompress=False,  # no bombs: a compressed body is malformed JSON
         )
         self._answer_broken = answer_broken
-        self._strangers = strangers
+        self._standings = standings
+        self._crowd: Crowd | None = None
+        self._origin = ""
+        self.arriving: asyncio.Task[None] | None = None
+        """While the connection is being set up, what does that."""
+        self.lost: Callable[[], None] | None = None
+        """Is told when its client has closed it, for an answer that goes on and on."""
 
     @property
-    def idle(self) -> bool:
-        """Whether it is being waited for a request on it."""
-        return self._waiter is not None and not self._waiter.done()
+    def waits(self) -> bool:
+        """Whether it is its client's turn: to shake hands, to send a request, or to take an answer."""
+        return self.transport is None or self.writing_paused or (self._waiter is not None and not self._waiter.done())
 
-    @override
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Count it until a request of its is let in; whoever may open the Unix socket is no stranger."""
-        super().connection_made(transport)
-        if transport.get_extra_info("socket").family != socket.AF_UNIX:
-            self._strangers.met(self)
+    def come(self, origin: str, *, local: bool) -> bool:
+        """Whether there is room for it, as a stranger unless it is on the Unix socket; see `Crowd.enter`."""
+        self._origin = origin
+        self._crowd = self._standings.local if local else self._standings.strangers
+        return self._crowd.enter(self, origin)
+
+    def let_in(self) -> None:
+        """Who is behind it has been proved: from now on it may be idle for as long as others. Raises Unavailable."""
+        if self._crowd is not self._standings.strangers:
+            return
+        if not self._standings.known.enter(self, self._origin):
+            raise Unavailable("too many connections of yours, or of all callers, are busy: use fewer", code="crowded")
+        self._crowd.leave(self)
+        self._crowd = self._standings.known
+
+    def go(self) -> None:
+        """It counts no longer."""
+        if self._crowd is not None:
+            self._crowd.leave(self)
+
+    def dismiss(self) -> None:
+        """Close it without waiting for anything; one that is closing already must not be touched (Python 3.11.2)."""
+        transport = self.transport
+        if self.arriving is not None:
+            self.arriving.cancel()
+        if transport is not None and not transport.is_closing():
+            transport.abort()
 
     @override
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Count it no longer."""
-        self._strangers.forget(self)
+        """Count it no longer, and tell whoever wants to know."""
+        self.go()
         super().connection_lost(exc)
-
-    def let_in(self) -> None:
-        """A request on it was let in: from now on it may be idle for as long as others."""
-        self._strangers.forget(self)
+        if self.lost is not None:
+            self.lost()
 
     @override
     def handle_error(
@@ -78,9 +115,14 @@ class HttpServer(web.Server):
         """`answer_broken` answers what never became a request, by the status that aiohttp has for it."""
         super().__init__(answer)
         self._answer_broken = answer_broken
-        self._strangers = Strangers()
+        self._standings = Standings()
+
+    def census(self) -> dict[str, int]:
+        """How many connections are open, by what is known of who is behind them."""
+        standings = self._standings
+        return {"stranger": len(standings.strangers), "known": len(standings.known), "local": len(standings.local)}
 
     @override
-    def __call__(self) -> web.RequestHandler:
+    def __call__(self) -> Connection:
         """A protocol for a new connection."""
-        return Connection(self, self._answer_broken, self._strangers, self._loop)
+        return Connection(self, self._answer_broken, self._standings, self._loop)

@@ -30,6 +30,8 @@ STATUS: dict[type[errors.AgentError], int] = {
 encode = msgspec.json.Encoder().encode
 
 _JSON = "application/json"
+SERVER = "clusterware-head-agent"
+"""Who answers, in every answer's header."""
 
 
 def envelope(data: Any, meta: Mapping[str, Any] | None = None, beside: Mapping[str, Any] | None = None) -> bytes:
@@ -38,6 +40,11 @@ def envelope(data: Any, meta: Mapping[str, Any] | None = None, beside: Mapping[s
     if meta:
         body["meta"] = meta
     return encode(body)
+
+
+def streaming(request_id: str) -> dict[str, str]:
+    """The headers of an answer that is sent bit by bit, beside those of its content."""
+    return {"X-Request-Id": request_id, "Server": SERVER, "Cache-Control": "no-store"}
 
 
 def success(answer: Answer) -> web.Response:

@@ -92,8 +92,9 @@ class Responses:
             "headers": {_NAMES[name]: {"$ref": f"#/components/headers/{name}"} for name in names},
         }
         if answers.media:
+            shown = {"example": answers.example} if answers.example else {}
             schema = self._shapes.schema(answers.data)
-            response["content"] = {media: {"schema": schema} for media in answers.media}
+            response["content"] = {media: {"schema": schema, **shown} for media in answers.media}
         elif answers.status >= 200:
             response["content"] = {"application/json": {"schema": self._envelope(route)}}
         return response
@@ -117,7 +118,8 @@ class Responses:
         if status in _WITH_FIELDS:
             properties["errors"] = refer("FieldErrors")
         if answers.partial is not None or status in _MORE_TO_SAY:
-            properties["data"] = self._shapes.schema(answers.partial) if answers.partial is not None else {}
+            own = answers.partial is not None and status not in (401, 403, 409)
+            properties["data"] = self._shapes.schema(answers.partial) if own else {}
             properties |= {name: self._shapes.schema(shape) for name, shape in answers.beside.items()}
         schema = {"type": "object", "required": ["success", "reason", "code"], "properties": properties}
         return {

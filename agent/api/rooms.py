@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from agent.api.links import Links
 from agent.api.metrics.instruments import Instruments
+from agent.api.streams import Streams
 from agent.api.traffic import Traffic
 from agent.config import Live
 from agent.database.backups import Backups
@@ -85,6 +86,8 @@ class Rooms:
     """What this head's certificate says now."""
     peers: Peers
     """The other heads' agents."""
+    streams: Streams
+    """The readers of Server-Sent Events."""
     links: Links
     """The heartbeat links that they have opened to this one."""
     gossip: Gossip

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 from collections.abc import Sequence
 from functools import partial
 from itertools import count
-from time import monotonic
-from typing import Any
 
 import structlog
 from aiohttp import web
 
 from agent import errors
 from agent.api.access import Gate
+from agent.api.audit import Audit
 from agent.api.call import Answer, Call, Caller, Route
 from agent.api.connections import Connection
-from agent.api.envelope import bug, failure, success
-from agent.api.forward import OPERATOR, forward, operator
-from agent.api.links import HEARTBEAT
+from agent.api.envelope import SERVER, bug, failure, success
+from agent.api.forward import forward
 from agent.api.rooms import Rooms
 from agent.api.router import Router
+from agent.api.traffic import Traffic
 from agent.log import REQUEST_ID
 
 log = structlog.get_logger()
@@ -31,7 +31,6 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NOT_HTTP = (
     "the request is not HTTP that this agent understands; a line of a header may have 8190 bytes, and there may be 128"
 )
-SERVER = "clusterware-head-agent"
 
 
 class Api:
@@ -41,21 +40,34 @@ class Api:
         self._rooms = rooms
         self._gate = gate
         self._router = Router(routes)
+        self._audit = Audit(lambda: rooms.live.config.head.uid, rooms.links)
         self._ids = count(1)
         self._run = secrets.token_hex(4)
         self.stopping = False
 
+    @property
+    def traffic(self) -> Traffic:
+        """Requests, counted as they are answered."""
+        return self._rooms.traffic
+
     def stop(self) -> None:
-        """From now on have every answer ask its client to connect anew, and take no heartbeats."""
+        """From now on have every answer ask its client to connect anew, and take no heartbeats and no readers."""
         self.stopping = True
         self._rooms.links.close()
+        self._rooms.streams.close()
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, always in the envelope, whatever happens."""
-        started = monotonic()
+        self.traffic.in_flight += 1
+        try:
+            return await self._answer(request)
+        finally:
+            self.traffic.in_flight -= 1
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         request_id = self._request_id(request)
         REQUEST_ID.set(request_id)
-        caller: Caller | None = None
+        asked = self._audit.met(request)
         after = None
         failed: errors.AgentError | None = None
         try:
@@ -66,14 +78,16 @@ class Api:
             else:
                 route, params = self._router.find(request.method, request.path)
                 admit = partial(self._gate.admit, route, request)
+                asked.route = route
                 caller = admit()
-                if isinstance(request.protocol, Connection):
+                await self._audit.let_in(asked, caller)
+                if _is_known(caller) and isinstance(request.protocol, Connection):
                     request.protocol.let_in()
                 if request.query_string:
                     _check_query(route, request)
                 if "Expect" in request.headers:
                     await _go_ahead(request)
-                call = Call(request, self._rooms, caller, request_id, params, admit)
+                asked.call = call = Call(request, self._rooms, caller, request_id, params, admit)
                 if (other := self._other_head(request)) is not None:
                     answer, failed = await forward(route, call, other)
                 else:
@@ -82,11 +96,15 @@ class Api:
         except errors.AgentError as err:
             response, failed = failure(err), err
         except Exception:
-            log.exception("Request met a bug", method=request.method, path=request.path[:200])
+            log.exception("Request met a bug", **self._audit.facts(asked, 500))
             response = bug()
+        except asyncio.CancelledError:
+            self._audit.cut_off(asked)
+            raise
+        self.traffic.note(asked.path, request, response, asked.took, failed)
         if not response.prepared:
             self._sign(request, response, request_id)
-        self._note(request, response.status, failed, caller, monotonic() - started)
+        self._audit.tell(asked, response.status, failed)
         if after is not None:
             await response.prepare(request)
             await response.write_eof()
@@ -100,10 +118,11 @@ class Api:
         if status < 500:
             failed = errors.Malformed(_NOT_HTTP, code="bad-http")
             response = failure(failed)
-            self._note(request, response.status, failed, None, 0.0)
+            self._audit.tell(self._audit.met(request), response.status, failed)
         else:
             log.error("Connection met a bug", exc_info=exc)
             response = bug()
+        self.traffic.note(None, request, response, 0.0)
         self._sign(request, response, request_id)
         response.force_close()
         return response
@@ -137,37 +156,10 @@ class Api:
         methods = self._router.methods(request.path)
         return Answer({"methods": methods}, headers={"Allow": ", ".join(methods)})
 
-    def _note(
-        self,
-        request: web.BaseRequest,
-        status: int,
-        failed: errors.AgentError | None,
-        caller: Caller | None,
-        took: float,
-    ) -> None:
-        """One line a request: reads at debug; changes, failures and what goes from head to head always."""
-        passed_on = caller is not None and (OPERATOR if caller.head else "X-Head") in request.headers
-        read = request.method in ("GET", "HEAD", "OPTIONS")
-        if status < 400 and read and not passed_on:
-            log.debug("Request answered", method=request.method, path=request.path, status=status)
-            return
-        facts: dict[str, Any] = {
-            "method": request.method,
-            "path": request.path[:200],
-            "status": status,
-            "took": round(took, 4),
-            **_who(request, caller),
-        }
-        if failed is not None and (failed.code == "not-ready" or self._mends_itself(request, failed)):
-            log.debug("Request refused", **facts, reason=failed.reason)  # probes ask often, and readiness is no change
-        elif failed is not None:
-            log.warning("Request failed" if status >= 500 else "Request refused", **facts, reason=failed.reason)
-        elif status < 400:
-            log.info("Request passed on between heads" if read else "Request changed something", **facts)
 
-    def _mends_itself(self, request: web.BaseRequest, failed: errors.AgentError) -> bool:
-        """Whether it is a heartbeat's link that may well be taken the next time."""
-        return request.path.endswith(HEARTBEAT) and not self._rooms.links.worth_telling(request.remote, failed.reason)
+def _is_known(caller: Caller) -> bool:
+    """Whether anything was proved of who is behind the connection: a public route proves nothing."""
+    return caller.head is not None or caller.subject is not None
 
 
 def _check_query(route: Route, request: web.BaseRequest) -> None:
@@ -175,23 +167,6 @@ def _check_query(route: Route, request: web.BaseRequest) -> None:
     if unknown := sorted(set(request.query) - set(route.parameters)):
         known = f"it has {', '.join(route.parameters)}" if route.parameters else "it has none"
         raise errors.Invalid(f"?{unknown[0][:40]} is not a parameter of this path: {known}", code="unknown-parameter")
-
-
-def _who(request: web.BaseRequest, caller: Caller | None) -> dict[str, Any]:
-    """Who asked, for the audit: token subject and id, head's uid, local user's uid, address; of whom, and for whom."""
-    if caller is None:
-        return {"peer": request.remote or "local"}
-    facts = {
-        "peer": caller.address,
-        "subject": caller.subject,
-        "token_id": caller.token_id,
-        "head": caller.head,
-        "known_by": caller.known_by,
-        "uid": caller.uid,
-        "for_head": request.headers.get("X-Head", "")[:64] or None if caller.local else None,
-        "on_behalf_of": operator(request.headers.get(OPERATOR)) if caller.head else None,
-    }
-    return {name: value for name, value in facts.items() if value is not None}
 
 
 async def _go_ahead(request: web.BaseRequest) -> None:

@@ -6,6 +6,8 @@ import msgspec
 
 from agent.api.answers import Answers, Codes
 from agent.api.call import Answer, Call
+from agent.api.envelope import streaming
+from agent.api.streams import MEDIA, event, told
 from agent.errors import Failed, TimedOut, Unavailable
 from agent.model import Service
 from agent.services.actions import Outcome, Result
@@ -21,11 +23,32 @@ class ServicesRequest(msgspec.Struct):
 _AWAY: Codes = {Unavailable: ("systemd-away", "unavailable")}
 LIST = Answers(data=list[Service], fails=_AWAY)
 ACTED = Answers(data=list[Outcome], fails={**_AWAY, Failed: ("failed",), TimedOut: ("timeout",)}, partial=list[Outcome])
+FOLLOWED = Answers(
+    data=str,
+    media=(MEDIA,),
+    fails={Unavailable: ("readers", "stopping")},
+    example=(
+        'id: 7\nevent: changed\ndata: {"name":"clusterware-dhcpd","status":"down","unit":"clusterware-dhcpd.service",'
+        '"description":"DHCP server","load_state":"loaded","active_state":"failed","sub_state":"failed",'
+        '"enabled":"enabled","since":"2026-01-31T12:00:00.000Z","pid":null,"restarts":3,"result":"exit-code"}\n\n'
+    ),
+)
 
 
 async def list_services(call: Call) -> Answer:
     """The table as it is in memory: systemd is not asked."""
     return Answer(msgspec.Raw(call.rooms.supervisor.table))
+
+
+async def follow_services(call: Call) -> Answer:
+    """The table, then each change of it as soon as systemd tells, for as long as the reader reads and may."""
+    reader = call.rooms.supervisor.changes.reader()
+    try:
+        chunks = told(reader.take, reader.wake, lambda one: event(one.what, one.data, one.number))
+        headers = streaming(call.request_id)
+        return Answer(sent=await call.rooms.streams.serve(call.request, headers, call.admit, chunks))
+    finally:
+        reader.close()
 
 
 async def act_on_services(call: Call) -> Answer:

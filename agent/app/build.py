@@ -29,6 +29,7 @@ from agent.api.openapi import described
 from agent.api.rooms import Rooms
 from agent.api.routes import ROUTES
 from agent.api.server import Api
+from agent.api.streams import Streams
 from agent.api.traffic import Traffic
 from agent.app.background import Background
 from agent.app.certificate import Certificate, place
@@ -128,6 +129,8 @@ async def build(
     heartbeat = Heartbeat(live, registry, peers, detector, gossip, loops, clock)
     links = Links(live, heartbeat.heard)
     registry.follow(links.recheck)
+    streams = Streams()
+    registry.follow(streams.recheck)
     registry.follow(lambda _members: engine.changed.set())
 
     references = EveryHead(own_references, peers, company(registry, heads, store))
@@ -206,6 +209,7 @@ async def build(
         store_age=lambda: store.age,
         peers=peers,
         links=links,
+        streams=streams,
         gossip=gossip,
         members=lambda: registry.members,
         identity=certificate.identity,

@@ -16,6 +16,7 @@ from agent.errors import Unavailable
 from agent.loops import Loops, periodic
 from agent.ports import Changed, Clock, Gone, Lost, Snapshot, Unit, UnitEvent, UnitManager
 from agent.services.actions import Done, Outcome, Performer, Result
+from agent.services.changes import Changes
 from agent.services.healing import Healer
 from agent.services.requests import Action, Request, read_request
 from agent.services.units import OWN_UNIT, full_name, is_up, left_alone, rows, short_name, status
@@ -40,6 +41,8 @@ class Supervisor:
         self.healer = Healer(live, clock, self._heal)
         self.performer = Performer(manager, self.unit, clock)
         self._units: dict[str, Unit] = {}
+        self.changes = Changes()
+        """The same table, for those that follow it."""
         self._names: dict[str, str] = {}
         self._table: bytes | None = None
         self._filled = asyncio.Event()
@@ -209,6 +212,7 @@ class Supervisor:
             case Lost(reason):
                 self._lose(reason)
         self._table = None
+        self.changes.hear(event)
 
     def _fill(self, units: Sequence[Unit]) -> None:
         if self._filled.is_set():

@@ -24,6 +24,7 @@ from agent.api.listening import serving
 from agent.api.rooms import Rooms
 from agent.api.routes import ROUTES
 from agent.api.server import Api
+from agent.api.streams import Streams
 from agent.api.traffic import Traffic
 from agent.config import Config, Live
 from agent.heads.identity import Identity
@@ -112,6 +113,7 @@ async def running_head(directory: Path) -> AsyncIterator[Head]:
         engine_url=lambda: None,
         store_age=lambda: None,
         links=Links(running.live, lambda _: None),
+        streams=Streams(),
         live=running.live,
         traffic=Traffic(),
         members=roster,

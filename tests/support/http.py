@@ -19,6 +19,7 @@ from agent.api.links import Links
 from agent.api.listening import serving
 from agent.api.rooms import Rooms
 from agent.api.server import Api
+from agent.api.streams import Streams
 from agent.api.traffic import Traffic
 from agent.config import Config, Live
 from tests.support.described import checking
@@ -50,6 +51,7 @@ async def served(
         "live": live,
         "store_age": lambda: None,
         "links": Links(live, lambda _: None),
+        "streams": Streams(),
         "traffic": Traffic(),
         **(rooms or {}),
     }

@@ -26,6 +26,7 @@ from agent.api.listening import serving
 from agent.api.rooms import Rooms
 from agent.api.routes import ROUTES
 from agent.api.server import Api
+from agent.api.streams import Streams
 from agent.api.traffic import Traffic
 from agent.config import Config, Live
 from agent.config.sections import Head as HeadSection
@@ -86,6 +87,7 @@ class Wired:
     gossip: Gossip
     heartbeat: Heartbeat
     links: Links
+    streams: Streams
     listener: socket.socket
     beats: list[Beat] = field(default_factory=list)
     age: list[float | None] = field(default_factory=lambda: [None])
@@ -192,6 +194,8 @@ class Wires:
 
         links = Links(live, heard)
         registry.follow(links.recheck)
+        streams = Streams()
+        registry.follow(streams.recheck)
         listener = listener or socket.create_server((f"127.0.0.{number}", 0))
         made = Wired(
             number,
@@ -208,6 +212,7 @@ class Wires:
             gossip,
             heartbeat,
             links,
+            streams,
             listener,
             beats,
             ends=ends,
@@ -229,6 +234,7 @@ class Wires:
             identity=lambda: head.identity,
             peers=head.peers,
             links=head.links,
+            streams=head.streams,
             gossip=head.gossip,
             heads=head.heads,
         )

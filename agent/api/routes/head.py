@@ -16,6 +16,14 @@ SERVICES: tuple[Route, ...] = (
         answers=services.LIST,
     ),
     Route(
+        "GET",
+        "/head/services/events",
+        services.follow_services,
+        Access.KNOWN_HEAD,
+        "The services as Server-Sent Events: the whole table first, then every change as it happens",
+        answers=services.FOLLOWED,
+    ),
+    Route(
         "POST",
         "/head/services",
         services.act_on_services,
