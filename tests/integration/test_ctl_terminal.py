@@ -29,14 +29,17 @@ def test_colours_are_for_terminals_that_want_them(
     environment: dict[str, str],
     coloured: bool,  # noqa: FBT001
 ) -> None:
-    with scripted(tmp_path, SERVICES) as agent, at_terminal(agent.socket, "services", **environment) as session:
+    with (
+        scripted(tmp_path, SERVICES) as agent,
+        at_terminal(agent.socket, "services", environment=environment) as session,
+    ):
         assert session.ended() == Exit.DEGRADED
         assert ("\x1b[31mdown" in session.seen) is coloured
 
 
 def test_a_table_is_as_wide_as_the_terminal_and_whole_elsewhere(tmp_path: Path) -> None:
     with scripted(tmp_path, SERVICES) as agent:
-        with at_terminal(agent.socket, "services", columns=90, NO_COLOR="1") as session:
+        with at_terminal(agent.socket, "services", columns=90, environment={"NO_COLOR": "1"}) as session:
             session.ended()
             assert max(len(line) for line in session.seen.splitlines()) == 90
         done = ctl(agent.socket, "services")

@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 Envelope = tuple[int, dict[str, Any]]
 
 
@@ -60,6 +62,7 @@ def scripted(directory: Path, answers: Answers) -> Iterator[Script]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        @override
         def handle_one_request(self) -> None:
             self.raw_requestline = self.rfile.readline(65537)
             if not self.raw_requestline or not self.parse_request():
@@ -79,6 +82,7 @@ def scripted(directory: Path, answers: Answers) -> Iterator[Script]:
             )
             self.close_connection = True
 
+        @override
         def address_string(self) -> str:
             return "local"
 

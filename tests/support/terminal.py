@@ -13,7 +13,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +65,9 @@ class Session:
 
 
 @contextlib.contextmanager
-def at_terminal(socket: Path, *words: str, columns: int = 200, **environment: str) -> Iterator[Session]:
+def at_terminal(
+    socket: Path, *words: str, columns: int = 200, environment: Mapping[str, str] | None = None
+) -> Iterator[Session]:
     """cw-headctl at a terminal of so many columns; killed at the end of the block if it still runs."""
     screen, side = pty.openpty()
     fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
@@ -74,7 +76,7 @@ def at_terminal(socket: Path, *words: str, columns: int = 200, **environment: st
     process = subprocess.Popen(
         [sys.executable, "-m", "agent.ctl", "--socket", str(socket), *words],
         cwd=ROOT,
-        env={**plain, "TERM": "xterm", **environment},
+        env={**plain, "TERM": "xterm", **(environment or {})},
         stdin=side,
         stdout=side,
         stderr=side,
