@@ -138,14 +138,16 @@ def check(status: int, envelope: dict[str, Any], doing: str, agent: Agent) -> No
     """Raises Failure when the agent could not, or would not."""
     if status < 400:
         return
-    reason = str(envelope.get("reason", "")).removeprefix(f"cannot {doing}: ")
+    reason = str(envelope.get("reason") or "the agent gives no reason").removeprefix(f"cannot {doing}: ")
     verb = doing.partition(" ")[0]
     if len(told := envelope.get("errors") or []) and not any(str(e.get("reason")) in reason for e in told):
         reason += ": " + "; ".join(str(e.get("reason")) for e in told[:3])
     whole = reason if reason.startswith(f"cannot {verb}") else f"cannot {doing}: {reason}"
     if status == 401 and agent.head and not agent.token:
         raise Failure(f"cannot {doing} of another head: {token_wanted(agent.permission)}", Exit.DENIED)
-    raise Failure(whole, Exit.DENIED if status in (401, 403) else Exit.FAILED)
+    from agent.ctl import phrases  # only for failures
+
+    raise Failure(phrases.in_commands(whole), Exit.DENIED if status in (401, 403) else Exit.FAILED)
 
 
 def token_wanted(permission: str) -> str:

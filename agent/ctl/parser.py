@@ -65,7 +65,7 @@ class _Parser(argparse.ArgumentParser):
         if found := re.match(r"argument COMMAND: invalid choice: ('.*?') \(choose", message, re.DOTALL):
             message = f"there is no command {found[1]}"
         elif message.endswith("required: COMMAND"):
-            message = "which command?"
+            message = "say which command"
         say(f"cw-headctl: {message.removeprefix('argument ')}: see `{self.prog} --help`")
         sys.exit(Exit.USAGE)
 
