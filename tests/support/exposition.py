@@ -77,3 +77,13 @@ def expressions(rules: Path = RULES) -> list[str]:
 def alerts(rules: Path = RULES) -> list[str]:
     """The names of all alerts."""
     return re.findall(r"^ {6}- alert: (\w+)$", rules.read_text(), re.MULTILINE)
+
+
+def rules(path: Path = RULES) -> list[dict[str, str]]:
+    """Each rule's name, severity, duration and texts."""
+    found = []
+    for part in path.read_text().split("      - alert: ")[1:]:
+        rule = {"alert": part.partition("\n")[0], "severity": part.partition("severity: ")[2].partition("}")[0]}
+        rule.update(re.findall(r'^ {8,10}(for|summary|description|action): "?(.*?)"?$', part, re.MULTILINE))
+        found.append(rule)
+    return found

@@ -46,6 +46,11 @@ HTTP: tuple[Metric, ...] = (
         lambda reading: one(reading.rooms.traffic.in_flight),
     ),
     gauge(
+        "event_subscribers",
+        "Readers of event streams, such as `cw-headctl services watch`.",
+        lambda reading: one(len(reading.rooms.streams)),
+    ),
+    gauge(
         "http_connections",
         "Open connections: strangers and known callers over TCP, local ones on the Unix socket.",
         _connections,
