@@ -1,5 +1,7 @@
 """A steady load on the agent from another machine, run as a program there; says how each request ended.
 
+SIGTERM ends it before its time; what was asked is still waited for.
+
 python -m tests.support.heads.load https://10.77.0.11:52390/api/v1/head/peerurl --seconds 5 --rate 100
 """
 
@@ -9,6 +11,7 @@ import argparse
 import asyncio
 import collections
 import json
+import signal
 import ssl
 import time
 
@@ -33,6 +36,8 @@ async def load(url: str, seconds: float, rate: float, *, keep: bool) -> dict[str
     connector = aiohttp.TCPConnector(ssl=tls, limit=200, force_close=not keep)
     ends: collections.Counter[str] = collections.Counter()
     waits: list[float] = []
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     async with (
         aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=20)) as session,
         asyncio.TaskGroup() as asking,
@@ -40,6 +45,8 @@ async def load(url: str, seconds: float, rate: float, *, keep: bool) -> dict[str
         started = time.monotonic()
         for number in range(int(seconds * rate)):
             await asyncio.sleep(max(0.0, started + number / rate - time.monotonic()))
+            if ended.is_set():
+                break
             asking.create_task(_ask(session, url, ends, waits))
     return {"ends": ends, "asked": len(waits), "longest": round(max(waits), 3)}
 

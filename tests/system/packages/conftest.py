@@ -1,12 +1,14 @@
-"""Heads without the agent, on which its packages are installed."""
+"""Heads without the agent, and its packages to install there: this version's, the one before it, a made-up next one."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.support import packages
 from tests.support.heads import Head, Heads, Host
 
 _NUMBERS = itertools.count(1)
@@ -35,4 +37,24 @@ def boot(bare: Heads) -> Iterator[Callable[[], Head]]:
         return made[-1]
 
     yield boot
+    for head in made:
+        head.crash()  # nothing of theirs is measured: no agent need be waited for
     bare.shut_down_all(made)
+
+
+@pytest.fixture(scope="session")
+def current() -> Path:
+    """The package of this checkout."""
+    return packages.current()
+
+
+@pytest.fixture(scope="session")
+def previous() -> Path:
+    """The package of the version before."""
+    return packages.previous()
+
+
+@pytest.fixture(scope="session")
+def following() -> Path:
+    """The package of a version to come, whose database has one more migration."""
+    return packages.following()

@@ -1,0 +1,127 @@
+"""What stays when the package is removed, and what when it is purged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.support.heads import Head
+from tests.support.heads.head import CONFIG, SOCKET, UNIT
+from tests.support.installing import NAME, SOCKET_UNIT, active, answering, dpkg, platform, state
+
+ETCD = f"{NAME}-etcd.service"
+STATE = "/var/lib/clusterware-head-agent"
+_OTHERS = (
+    "/etc/.pwd.lock",
+    "/etc/group-",
+    "/etc/gshadow-",
+    "/etc/passwd-",
+    "/etc/shadow-",
+    "/etc/subgid-",
+    "/etc/subuid-",
+    "/run/",
+    "/usr/share/man/",
+    "/var/cache/",
+    "/var/lib/dpkg/",
+    "/var/lib/systemd/",
+    "/var/log/",
+)
+"""What Debian's own tools and systemd keep, whichever package comes and goes."""
+
+
+def files(head: Head) -> set[str]:
+    """What is there, and whose it is, but for what changes by itself."""
+    found = head.run("find", "/etc", "/usr", "/var", "/run", "/srv", "-xdev", "-printf", "%p %U %G %M\\n").stdout
+    return {line for line in found.splitlines() if NAME in line or not line.startswith(_OTHERS)}
+
+
+def accounts(head: Head) -> list[str]:
+    """All users and groups."""
+    return head.run("cat", "/etc/passwd", "/etc/group").stdout.splitlines()
+
+
+def units(head: Head) -> str:
+    """What systemd knows of the agent's units."""
+    return head.systemctl("list-units", "--all", "--no-legend", f"{NAME}*") + head.systemctl(
+        "list-unit-files", "--no-legend", f"{NAME}*", check=False
+    )
+
+
+def test_removal_keeps_state_and_configuration_and_purge_leaves_nothing(
+    boot: Callable[[], Head], current: Path
+) -> None:
+    head = boot()
+    head.run("groupadd", "site-images")
+    head.run("install", "-d", "-m", "2775", "-g", "site-images", "/srv/images")
+    head.write("/srv/images/one.iso", b"the site's")
+    before, known = files(head), accounts(head)
+    changed = "[files]\nroot = /srv/images\n"
+    platform(head, changed)
+    dpkg(head, current, "--force-confold")
+    uid = head.api("POST", "/images", {"name": "kept"}).data
+
+    head.run("dpkg", "--remove", NAME)
+
+    assert active(head) == ["inactive"] * 2
+    assert not head.path(SOCKET).exists()
+    assert head.path(CONFIG).read_text() == changed
+    assert head.path(f"{STATE}/agent.db").exists()
+    assert not list(head.path("/etc/polkit-1/rules.d").glob(f"*{NAME}*"))
+    dpkg(head, current)
+    assert active(head) == ["active"] * 2
+    assert head.api("GET", f"/image/{uid}").status == 200
+
+    told = head.run("dpkg", "--purge", NAME).stderr
+
+    assert files(head) == before
+    assert accounts(head) == known
+    assert units(head) == ""
+    assert f"{NAME}: left as it is, with what is in it: /srv/images\n" in told
+    assert head.path("/srv/images/one.iso").read_bytes() == b"the site's"
+
+
+def test_a_purge_keeps_the_user_whose_files_are_left(boot: Callable[[], Head], current: Path) -> None:
+    head = boot()
+    platform(head, "[files]\nroot = /srv/images\n")
+    dpkg(head, current, "--force-confold")
+    assert head.run("stat", "-c", "%G", "/srv/images").stdout == "clusterware-agent\n"
+
+    told = head.run("dpkg", "--purge", NAME).stderr
+
+    assert "the user and group clusterware-agent stay, as files are theirs; when they are not: userdel" in told
+    assert head.run("stat", "-c", "%G", "/srv/images").stdout == "clusterware-agent\n"
+    assert not head.path(STATE).exists()
+    assert units(head) == ""
+
+
+def test_a_purge_of_what_never_worked_and_of_what_was_changed_by_hand_is_done_too(
+    boot: Callable[[], Head], current: Path
+) -> None:
+    head = boot()
+    before, known = files(head), accounts(head)
+    dpkg(head, current)
+    head.write(f"/etc/systemd/system/{UNIT}.d/60-site.conf", "[Service]\nNice=1\n")
+    head.run("userdel", "clusterware-agent")
+
+    head.run("dpkg", "--purge", NAME)
+
+    left = {line.split()[0] for line in files(head) - before}
+    assert left == {f"/etc/systemd/system/{UNIT}.d", f"/etc/systemd/system/{UNIT}.d/60-site.conf"}
+    assert accounts(head) == known
+
+
+def test_a_removal_that_is_given_up_starts_the_agent_again(boot: Callable[[], Head], current: Path) -> None:
+    head = boot()
+    platform(head)
+    dpkg(head, current)
+    pid = head.show(UNIT, "MainPID")
+    with head.path(f"/var/lib/dpkg/info/{NAME}.prerm").open("a") as script:
+        script.write("exit 1\n")
+
+    assert head.run("dpkg", "--remove", NAME, check=False).returncode != 0
+
+    assert state(head)[0] == "ri"  # to be removed, and installed
+    assert head.show(UNIT, "MainPID") not in (pid, "0")
+    assert active(head) == ["active"] * 2
+    assert head.show(SOCKET_UNIT, "SubState") == "running"
+    assert answering(head)
