@@ -79,8 +79,11 @@ test: lint
 	@HEADS_COVERAGE=$(CURDIR)/build/coverage COVERAGE_CORE=ctrace tests/side-by-side \
 	    'Unit and integration tests' '$(measured) tests/unit $(filter-out $(waiting),$(wildcard tests/integration/test_*.py))' \
 	    'Integration tests that wait for etcd and daemons' '$(measured) $(sort $(waiting))' \
-	    'System tests: a booted head' '$(measured) tests/system --ignore=tests/system/cluster' \
-	    'System tests: clusters of booted heads' '$(measured) tests/system/cluster'
+	    'System tests: a booted head' \
+	        '$(measured) tests/system --ignore=tests/system/cluster --ignore=tests/system/packages' \
+	    'System tests: clusters of booted heads' '$(measured) tests/system/cluster' \
+	    'System tests: packages, and two versions in one cluster' \
+	        'tests/with-tmp $(python) -m pytest -q tests/system/packages'
 	@$(MAKE) --no-print-directory coverage
 
 coverage:
