@@ -67,9 +67,9 @@ FORWARDED: Codes = {
 }
 """What a request with X-Head can meet on the way."""
 
-BY_TOKEN: Codes = {Unauthenticated: ("unauthenticated", "expired"), Denied: ("permission",)}
-KNOWN_HEADS: Codes = {Denied: ("not-a-known-head", "removed", "left", "closed")}
-OTHER_HEADS: Codes = {Denied: ("not-a-known-head", "removed", "left", "closed", "heads-only")}
+BY_TOKEN: Codes = {Unauthenticated: ("unauthenticated", "expired"), Denied: ("permission",), Unavailable: ("crowded",)}
+KNOWN_HEADS: Codes = {Denied: ("not-a-known-head", "removed", "left", "closed"), Unavailable: ("crowded",)}
+OTHER_HEADS: Codes = {**KNOWN_HEADS, Denied: (*KNOWN_HEADS[Denied], "heads-only")}
 LOCALLY: Codes = {Denied: ("local-only",)}
 BY_ROOT: Codes = {Denied: ("local-only", "root-only")}
 

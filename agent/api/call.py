@@ -224,7 +224,8 @@ class Route:
     @property
     def forwarded(self) -> bool:
         """Whether X-Head has another head answer it."""
-        return self.access not in (Access.LOCAL, Access.ROOT) and not self.tls_only
+        here_only = self.tls_only or self.access in (Access.LOCAL, Access.ROOT)
+        return not here_only and {"application/json", "text/event-stream"}.issuperset(self.answers.media)
 
     @property
     def preconditions(self) -> bool:

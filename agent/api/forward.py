@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from agent.api.call import Access, Answer, Call, Route, parse_object, read_body
-from agent.api.envelope import encode
+from agent.api.envelope import encode, streaming
 from agent.api.router import PREFIX
+from agent.api.streams import MEDIA as STREAM
+from agent.api.streams import whole
 from agent.errors import AgentError, Denied, Invalid, Unauthenticated
 from agent.ports import LARGE, PeerAnswer
 
@@ -42,7 +45,7 @@ def check(route: Route, call: Call, uid: str) -> None:
         )
     if route.tls_only:
         raise Denied(f"what this route answers goes over TLS to whom it is for: ask head {uid} itself", code="tls-only")
-    if route.answers.media not in ((), (_JSON,)):
+    if not {_JSON, STREAM}.issuperset(route.answers.media):
         raise Invalid(
             f"what this route answers is not passed on from head to head: ask head {uid} itself, over TLS",
             code="another-head",
@@ -63,16 +66,28 @@ async def forward(route: Route, call: Call, uid: str) -> Forwarded:
     headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
     headers["X-Request-Id"] = call.request_id
     headers |= on_behalf_of(call)
+    path = request.rel_url.raw_path_qs.removeprefix(PREFIX)
+    if STREAM in route.answers.media and request.method == "GET":
+        return await _follow(call, uid, path, headers)
     answer = await rooms.peers.ask(
         uid,
         request.method,
-        request.rel_url.raw_path_qs.removeprefix(PREFIX),
+        path,
         parse_object(raw) if raw.strip() else None,
         timeout=rooms.live.config.services.timeout + _SPARE,
         headers=headers,
         largest=LARGE,
     )
     return Forwarded(_passed_back(answer), _failure(answer))
+
+
+async def _follow(call: Call, uid: str, path: str, headers: Mapping[str, str]) -> Forwarded:
+    """Pass a stream on for as long as both ends go on; it counts among this head's own."""
+    async with call.rooms.peers.stream(uid, path, headers) as given:
+        if isinstance(given, PeerAnswer):
+            return Forwarded(_passed_back(given), _failure(given))
+        own = streaming(call.request_id)
+        return Forwarded(Answer(sent=await call.rooms.streams.serve(call.request, own, call.admit, whole(given))), None)
 
 
 def on_behalf_of(call: Call) -> dict[str, str]:

@@ -30,7 +30,7 @@ from agent.heads.rotation import Rotation
 from agent.heads.tokens import TokenMaker
 from agent.loops import Loops
 from agent.model import Kind
-from agent.ports import Dependency, Peers, StoreEngine
+from agent.ports import Dependency, StoreEngine, StreamingPeers
 from agent.records import Records
 from agent.services.supervisor import Supervisor
 
@@ -84,7 +84,7 @@ class Rooms:
     """Who is in the cluster now; raises Unavailable while the database is away."""
     identity: Callable[[], Identity]
     """What this head's certificate says now."""
-    peers: Peers
+    peers: StreamingPeers
     """The other heads' agents."""
     streams: Streams
     """The readers of Server-Sent Events."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -29,8 +29,11 @@ KEEP_ALIVE = 15.0
 """Seconds of silence after which a comment is sent: only so is it noticed that a reader is gone."""
 PATIENCE = 10.0
 """Seconds that a reader may take no more of what was written; then it is closed."""
+LARGEST = 2**20
+"""Bytes of the largest event that is passed on."""
 RETRY = 1000
 """Milliseconds after which a reader should connect again."""
+_END = b"\n\n"
 _GOODBYE = 0.2
 _UNHEARD = 30_000
 """Milliseconds without an acknowledgement by the reader's kernel after which its connection is broken."""
@@ -114,7 +117,7 @@ class Streams:
     async def _serve(
         self, request: web.BaseRequest, stream: _Stream, chunks: Chunks, response: web.StreamResponse
     ) -> None:
-        why = "it has no more to tell"
+        why = ""
         self._streams.add(stream)
         try:
             async with stream.scope:
@@ -132,7 +135,7 @@ class Streams:
         finally:
             stream.over = True
             self._streams.discard(stream)
-        log.debug("Stream ended", path=request.path, reason=why or "the reader has gone")
+        log.debug("Stream ended", path=request.path, reason=why or "one of both ends has gone")
         if why:
             await _say_goodbye(request, response, why)
 
@@ -157,6 +160,16 @@ async def told(
             yield b": still here\n\n"
         else:
             yield b"".join(map(text, take()))
+
+
+async def whole(parts: AsyncIterator[bytes]) -> Chunks:
+    """Another agent's stream, cut where an event ends, so that a break leaves no half of one; raises Unavailable."""
+    rest = b""
+    async for part in parts:
+        done, end, rest = (rest + part).rpartition(_END)
+        if len(rest) > LARGEST:
+            raise Unavailable(f"the other head's events are larger than {LARGEST} bytes", code="unreachable")
+        yield done + end
 
 
 def event(name: str, data: Any, number: int | None = None) -> bytes:

@@ -7,7 +7,7 @@ from agent.ports.authority import Authority, CaPair, CaState, Step
 from agent.ports.credentials import CertificateRequest, Credentials, Issued, Registrar
 from agent.ports.engine import Attachment, ClusterEngine, EngineMember, LocalEngine
 from agent.ports.files import FileStore, Leftover, References, Sighting, StoreHousekeeping, walk_key
-from agent.ports.peers import CHANGED, LARGE, SMALL, Introductions, PeerAnswer, Peers
+from agent.ports.peers import CHANGED, LARGE, SMALL, Introductions, PeerAnswer, Peers, StreamingPeers
 from agent.ports.records import ABSENT, Change, Delete, Put, Store, StoreEngine
 from agent.ports.surroundings import Clock, Dependency
 from agent.ports.units import Changed, Gone, Lost, Snapshot, Unit, UnitEvent, UnitManager, Verb
@@ -48,6 +48,7 @@ __all__ = [
     "Store",
     "StoreEngine",
     "StoreHousekeeping",
+    "StreamingPeers",
     "Unit",
     "UnitEvent",
     "UnitManager",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -73,6 +73,20 @@ class Peers(Protocol):
         Gives what sends a frame: it never waits for the other head, drops the frame while former ones have not
         arrived, and raises Unavailable once the link is broken: with the code `CHANGED` when it must be opened anew.
         A link that breaks between two frames ends the block that uses it, with Unavailable.
+        """
+        ...
+
+
+class StreamingPeers(Peers, Protocol):
+    """The members, whose streams can be followed too."""
+
+    def stream(
+        self, uid: str, path: str, headers: Mapping[str, str]
+    ) -> AbstractAsyncContextManager[PeerAnswer | AsyncIterator[bytes]]:
+        """GET what goes on and on: the parts as they come, or an answer where that head has none such.
+
+        The parts end with the stream; they raise Unavailable when the connection breaks, is silent for long, or
+        rests on what has changed since (`CHANGED`).
         """
         ...
 

@@ -43,6 +43,7 @@ from agent.loops import Loops
 from agent.model import Head, Kind
 from agent.ports import Put
 from agent.records.spec import plain
+from agent.services.changes import Changes
 from tests.support.described import checking
 from tests.support.gate import TEST_ROUTES
 from tests.support.http import unix_listener
@@ -60,6 +61,7 @@ _SERVED = {
     "/heads",
     "/heads/join",
     "/head/{uid}",
+    "/head/services/events",
     "/database/backups",
 }
 
@@ -88,6 +90,7 @@ class Wired:
     heartbeat: Heartbeat
     links: Links
     streams: Streams
+    changes: Changes
     listener: socket.socket
     beats: list[Beat] = field(default_factory=list)
     age: list[float | None] = field(default_factory=lambda: [None])
@@ -213,6 +216,7 @@ class Wires:
             heartbeat,
             links,
             streams,
+            Changes(),
             listener,
             beats,
             ends=ends,
@@ -235,6 +239,7 @@ class Wires:
             peers=head.peers,
             links=head.links,
             streams=head.streams,
+            supervisor=SimpleNamespace(changes=head.changes),
             gossip=head.gossip,
             heads=head.heads,
         )

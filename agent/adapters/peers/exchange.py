@@ -80,10 +80,16 @@ async def exchange(
             asyncio.timeout(timeout),
             client.request(method, address(url, path), json=body, headers=given, allow_redirects=False) as response,
         ):
-            text = await _read(response, largest)
-            return PeerAnswer(response.status, _envelope(text), dict(response.headers))
+            return await answer_of(response, url, largest)
     except FAILURES as err:
         raise Unavailable(f"{who} cannot be reached at {url}: {why(err)}", code="unreachable") from err
+
+
+async def answer_of(response: aiohttp.ClientResponse, url: str, largest: int = SMALL) -> PeerAnswer:
+    """A response as an agent's answer; raises Unavailable, and what the client library raises on the way."""
+    try:
+        text = await _read(response, largest)
+        return PeerAnswer(response.status, _envelope(text), dict(response.headers))
     except _NotAnAgent as err:
         raise Unavailable(f"what answers at {url} is no head agent: {err}", code="unreachable") from err
 

@@ -11,6 +11,7 @@ from typing import Any, Self
 from typing_extensions import override
 
 from agent.adapters.peers.exchange import exchange, session
+from agent.adapters.peers.following import follow
 from agent.adapters.peers.link import Link, open_link
 from agent.adapters.peers.tls import member_context
 from agent.config import Live
@@ -18,7 +19,7 @@ from agent.errors import NotFound, Unavailable
 from agent.heads.identity import Identity
 from agent.heads.members import Members
 from agent.model import Head
-from agent.ports import CHANGED, SMALL, Clock, PeerAnswer, Peers
+from agent.ports import CHANGED, SMALL, Clock, PeerAnswer, StreamingPeers
 
 SILENCE = 1.3
 """Heartbeat intervals without an acknowledgement that end a connection: connecting anew is then sooner than TCP's own
@@ -49,7 +50,7 @@ class _Line:
             await self.client.close()
 
 
-class HttpPeers(Peers):
+class HttpPeers(StreamingPeers):
     """The members' agents. A connection is kept for the next question, and never outlives the trust it began with."""
 
     def __init__(
@@ -101,6 +102,22 @@ class HttpPeers(Peers):
                 headers=headers or {},
                 largest=largest,
             )
+
+    @override
+    @asynccontextmanager
+    async def stream(
+        self, uid: str, path: str, headers: Mapping[str, str]
+    ) -> AsyncIterator[PeerAnswer | AsyncIterator[bytes]]:
+        """Follow what goes on and on; raises Unavailable or NotFound."""
+
+        async def trusted(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+            async for part in parts:
+                if not self._holds(line):
+                    raise Unavailable(f"the stream of head {uid} rests on what has changed since", code=CHANGED)
+                yield part
+
+        async with self._line(uid) as line, follow(line.client, f"head {uid}", line.url, path, headers) as given:
+            yield given if isinstance(given, PeerAnswer) else trusted(given)
 
     @override
     @asynccontextmanager
