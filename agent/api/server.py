@@ -21,7 +21,6 @@ from agent.api.envelope import SERVER, bug, failure, success
 from agent.api.forward import forward
 from agent.api.rooms import Rooms
 from agent.api.router import Router
-from agent.api.traffic import Traffic
 from agent.log import REQUEST_ID
 
 log = structlog.get_logger()
@@ -43,12 +42,8 @@ class Api:
         self._audit = Audit(lambda: rooms.live.config.head.uid, rooms.links)
         self._ids = count(1)
         self._run = secrets.token_hex(4)
+        self.traffic = rooms.traffic
         self.stopping = False
-
-    @property
-    def traffic(self) -> Traffic:
-        """Requests, counted as they are answered."""
-        return self._rooms.traffic
 
     def stop(self) -> None:
         """From now on have every answer ask its client to connect anew, and take no heartbeats and no readers."""

@@ -19,15 +19,25 @@ _MOST_REASONS = 64
 """So many codes of refusals are told apart; there are fewer, and one that another head sent is none of them."""
 
 
+class Answered:
+    """The answers of one route to one method."""
+
+    __slots__ = ("statuses", "took")
+
+    def __init__(self) -> None:
+        self.statuses: dict[int, int] = {}
+        """How many had each HTTP status."""
+        self.took = Histogram(SECONDS)
+        """How long they took, but for streams, which last as long as they are wanted."""
+
+
 class Traffic:
     """What has been asked and answered since the agent started."""
 
     def __init__(self) -> None:
         self.in_flight = 0
-        self.answered: dict[tuple[str, str, int], int] = {}
-        """By the route's path in the table, the method and the HTTP status."""
-        self.took: dict[tuple[str, str], Histogram] = {}
-        """By path and method, but for streams, which last as long as they are wanted."""
+        self.answered: dict[tuple[str, str], Answered] = {}
+        """By the route's path in the table, and the method."""
         self.refused: dict[str, int] = {}
         """Callers that were not let in, by the stable word of the refusal."""
         self.received = 0
@@ -51,20 +61,17 @@ class Traffic:
         method = request.method
         if path is None:
             path, method = NO_ROUTE, method if method in _METHODS else _OTHER
-        key = path, method, response.status
-        self.answered[key] = self.answered.get(key, 0) + 1
+        answered = self.answered.get((path, method))
+        if answered is None:
+            answered = self.answered[path, method] = Answered()
+        answered.statuses[response.status] = answered.statuses.get(response.status, 0) + 1
         self.received += request.content.total_bytes
         if isinstance(response, web.Response):
-            self.sent += (method != "HEAD" and response.content_length) or 0
-            self._time(path, method, took)
-        if isinstance(failed, Denied | Unauthenticated):
+            answered.took.note(took)
+            if method != "HEAD" and isinstance(response.body, bytes):
+                self.sent += len(response.body)
+        if failed is not None and isinstance(failed, (Denied, Unauthenticated)):
             self._refuse(failed.code)
-
-    def _time(self, path: str, method: str, took: float) -> None:
-        histogram = self.took.get((path, method))
-        if histogram is None:
-            histogram = self.took[path, method] = Histogram(SECONDS)
-        histogram.note(took)
 
     def _refuse(self, code: str) -> None:
         known = code in self.refused or len(self.refused) < _MOST_REASONS

@@ -9,12 +9,15 @@ from agent.api.metrics.reading import Reading
 
 
 def _requests(reading: Reading) -> Iterator[Sample]:
-    for (route, method, code), times in reading.rooms.traffic.answered.items():
-        yield (route, method, str(code)), times
+    for (route, method), answered in reading.rooms.traffic.answered.items():
+        for status, times in answered.statuses.items():
+            yield (route, method, str(status)), times
 
 
 def _durations(reading: Reading) -> Iterator[Sample]:
-    yield from reading.rooms.traffic.took.items()
+    for labels, answered in reading.rooms.traffic.answered.items():
+        if any(answered.took.counts):
+            yield labels, answered.took
 
 
 def _connections(reading: Reading) -> Iterator[Sample]:
