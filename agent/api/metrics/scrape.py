@@ -9,11 +9,12 @@ from agent.api.answers import Answers
 from agent.api.call import Answer, Call
 from agent.api.metrics.reading import read
 from agent.api.metrics.table import METRICS
+from agent.errors import Invalid
 
 _EXPOSITION = "agent.api.metrics.exposition"
 
 
-SCRAPED = Answers(data=str, media=("text/plain", "application/openmetrics-text"))
+SCRAPED = Answers(data=str, media=("text/plain", "application/openmetrics-text"), fails={Invalid: ("another-head",)})
 
 
 async def metrics(call: Call) -> Answer:
