@@ -53,18 +53,12 @@ class Api:
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, always in the envelope, whatever happens."""
-        self.traffic.in_flight += 1
-        try:
-            return await self._answer(request)
-        finally:
-            self.traffic.in_flight -= 1
-
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         request_id = self._request_id(request)
         REQUEST_ID.set(request_id)
         asked = self._audit.met(request)
         after = None
         failed: errors.AgentError | None = None
+        self.traffic.in_flight += 1
         try:
             if request.version < (1, 0):
                 raise errors.Malformed("this agent speaks HTTP/1.0 and HTTP/1.1", code="bad-http")
@@ -96,6 +90,8 @@ class Api:
         except asyncio.CancelledError:
             self._audit.cut_off(asked)
             raise
+        finally:
+            self.traffic.in_flight -= 1
         self.traffic.note(asked.path, request, response, asked.took, failed)
         if not response.prepared:
             self._sign(request, response, request_id)
