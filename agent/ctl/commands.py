@@ -135,6 +135,14 @@ COMMANDS: tuple[Command, ...] = (
         degraded="an enabled one is down",
         default=True,
     ),
+    Command(
+        "services watch",
+        "following:follow",
+        "Show the services of a head, then every change as it happens",
+        Reach.HEADS,
+        arguments=(Argument("service", "only these services", "SERVICE", "*", complete="services"),),
+        streams=True,
+    ),
     *_ACTIONS,
     Command("files unused", "files:unused", "List the files that nothing refers to", Reach.HEADS),
     Command(

@@ -26,7 +26,7 @@ _cw_headctl() {
     case $path in
         '') nouns=(status doctor logs heads services files database join leave token ca config) ;;
         'heads') nouns=(ls show evict); options=() ;;
-        'services') nouns=(ls start stop restart reload enable disable); options=() ;;
+        'services') nouns=(ls watch start stop restart reload enable disable); options=() ;;
         'files') nouns=(unused rm references trash restore empty-trash); options=() ;;
         'database') nouns=(clean check save load backups backup migrate recover restore); options=() ;;
         'config') nouns=(check apply); options=(--config) ;;
@@ -38,6 +38,7 @@ _cw_headctl() {
         'heads show') options=(); kind=heads ;;
         'heads evict') options=(--down --dry-run --force); kind=heads ;;
         'services ls') options=(); kind=none ;;
+        'services watch') options=(); kind=services ;;
         'services start') options=(); kind=services ;;
         'services stop') options=(); kind=services ;;
         'services restart') options=(); kind=services ;;
