@@ -21,8 +21,9 @@ from agent.records.shape import CLUSTER
 
 log = structlog.get_logger()
 
-_MOST, _LARGEST = 100, 512 * 1024
-"""Records, and bytes of them, in one commit: more does not fit into one of etcd's transactions."""
+_MOST, _LARGEST = 40, 512 * 1024
+"""Records, and bytes of them, in one commit. A site's own etcd takes 128 operations and 1.5 MiB, and a record may need
+three: its own, its name's and its former name's."""
 
 
 class Loaded(Struct, frozen=True):
