@@ -125,7 +125,8 @@ class Backups:
 
     async def _known(self, name: str) -> None:
         if not any(backup.name == name for backup in await self.listing()):
-            raise NotFound("there is no backup of that name: `cw-headctl database backups` lists them", code="no-such-backup")
+            todo = "`cw-headctl database backups` lists them"
+            raise NotFound(f"there is no backup of that name: {todo}", code="no-such-backup")
 
     async def _check_space(self) -> None:
         needed = await self._engine.size()

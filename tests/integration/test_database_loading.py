@@ -20,7 +20,7 @@ from agent.api.routes import ROUTES
 from agent.config import Config, Live
 from agent.database.backups import Backups
 from agent.database.checking import Checker
-from agent.database.loading import Loader
+from agent.database.loading import Loader, batches
 from agent.database.saved import Saved
 from agent.errors import Conflict, Unavailable
 from agent.files.objects import objects
@@ -76,7 +76,9 @@ async def fill(store: Engine) -> None:
         for n in range(NUMBER)
     ]
     boot = Put(Kind.BOOTCONFIG, uid(1), {"name": "boot", "image": uid(3)}, "boot")
-    await store.commit(*images, boot, Put(Kind.HEAD, uid(1), {"ssh_public": "ssh-ed25519 AAAA"}))
+    for batch in batches([*images, boot]):
+        await store.commit(*batch)
+    await store.commit(Put(Kind.HEAD, uid(1), {"ssh_public": "ssh-ed25519 AAAA"}))
 
 
 async def held(store: Engine) -> dict[Any, Any]:
