@@ -13,7 +13,7 @@ waiting = $(wildcard $(addprefix tests/integration/test_*,etcd* engine* joining*
 measured = tests/with-tmp $(python) -m coverage run -m pytest -q
 say = @printf '\n\033[1m== %s\033[0m\n'
 
-.PHONY: help setup packages lock lint test test-unit test-system coverage bench soak run install deb rpm check-packages etc clean
+.PHONY: help setup packages lock lint test test-unit test-system coverage bench soak run install man deb rpm check-packages etc clean
 
 help:
 	@echo 'make run           try the agent: on this machine when systemd runs it, else in a throw-away head'
@@ -27,6 +27,7 @@ help:
 	@echo 'make install       lay out the installed files (DESTDIR=, prefix=/usr)'
 	@echo 'make deb, rpm      packages for Debian 12, for RHEL 9 and 10, in build/packages'
 	@echo 'make check-packages  lintian and rpmlint, on what lies there'
+	@echo 'make man           write the manual pages into build/man'
 	@echo 'make etc, lock     write etc/head-agent.ini; pin the requirements anew'
 	@echo 'make clean         remove what was built'
 
@@ -120,17 +121,21 @@ run: setup
 # --- Installed files -------------------------------------------------------------------------------------------------
 
 # Compiled here, as the unit's sandbox could not write the compiled files later.
-install: build/lib/installed
+install: build/lib/installed man
 	@prefix='$(prefix)' sysconfdir='$(sysconfdir)' packaging/install . '$(DESTDIR)'
 	@/usr/bin/python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash \
 	    -s '$(DESTDIR)' -p / '$(DESTDIR)$(prefix)/lib/clusterware-head-agent'
 
+# From the programs' own arguments and tables; packaging/install takes them from there.
+man:
+	@SOURCE_DATE_EPOCH=$$(packaging/epoch .) /usr/bin/python3 -B packaging/man/pages.py build/man
+
 # Any tree can be packaged: packaging/deb/build SOURCE OUTPUT.
-deb: build/lib/installed
+deb: build/lib/installed man
 	@packaging/deb/build . build/packages
 
 # A source package that needs no network, and what is built from it for RHEL 9 and 10.
-rpm: .venv/installed
+rpm: .venv/installed man
 	@packaging/install-missing packaging/rpm/debian-packages
 	@packaging/rpm/build . build/packages
 

@@ -17,8 +17,8 @@ EX_CONFIG = 78
 DEFAULT_CONFIG = Path("/etc/clusterware-head-agent/head-agent.ini")
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the daemon until it is told to stop; returns the exit status."""
+def parser() -> argparse.ArgumentParser:
+    """The daemon's arguments."""
     parser = argparse.ArgumentParser(
         prog="clusterware-head-agent",
         description="Supervises a ClusterWare head node: its services, its file store, its records.",
@@ -29,7 +29,12 @@ def main(argv: list[str] | None = None) -> int:
         "--check-config", action="store_true", help="read the configuration, say whether it is right, and end"
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    arguments = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the daemon until it is told to stop; returns the exit status."""
+    arguments = parser().parse_args(argv)
     try:
         config = load(arguments.config)
     except ConfigError as err:
