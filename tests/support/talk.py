@@ -29,7 +29,8 @@ class Answer:
         self.status: int = told["status"]
         self.headers = {name.lower(): value for name, value in told["headers"].items()}
         self.text: str = told["body"]
-        self.body: Any = json.loads(self.text) if self.text else {}
+        is_json = self.headers.get("content-type", "").startswith("application/json")
+        self.body: Any = json.loads(self.text) if self.text and is_json else {}
 
     @property
     def refusal(self) -> tuple[int, str]:
