@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 from agent.ctl.outcome import Failure
@@ -24,8 +23,11 @@ def main(argv: list[str] | None = None) -> int:
         return failure.status
 
 
-def _end_by(number: signal.Signals) -> None:
+def _end_by(name: str) -> None:
     """End as a process does that never heard of the signal, which is what shells and pipes go by."""
+    import signal  # only here, as it takes time to load
+
+    number = signal.Signals[name]
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
 
@@ -36,7 +38,7 @@ if __name__ == "__main__":
         sys.exit(main())
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else the interpreter complains as it ends
-        _end_by(signal.SIGPIPE)
+        _end_by("SIGPIPE")
     except KeyboardInterrupt:
         print(file=sys.stderr)
-        _end_by(signal.SIGINT)
+        _end_by("SIGINT")

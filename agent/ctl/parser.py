@@ -12,7 +12,7 @@ from agent import __version__
 from agent.ctl.command import Argument, Command
 from agent.ctl.commands import COMMANDS, GROUPS
 from agent.ctl.outcome import Exit
-from agent.ctl.terminal import say
+from agent.ctl.terminal import say, width
 
 STATUSES = """\
 exit status: 0 done, 1 failed, 2 wrong arguments, 3 degraded (what was asked for shows something to act on),
@@ -57,6 +57,13 @@ OPTIONS: tuple[Argument, ...] = (
 """What every command takes."""
 
 
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Help as wide as the terminal; argparse makes one for each argument, and would load much to find the width."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=(width(sys.stdout) or 120) - 2)
+
+
 class _Parser(argparse.ArgumentParser):
     """Tells what is wrong with the arguments in one line, with where help is."""
 
@@ -92,7 +99,7 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
         prog="cw-headctl",
         description="Operate the ClusterWare head agent of this head.",
         epilog=STATUSES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Formatter,
     )
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     for option in OPTIONS:
@@ -102,9 +109,9 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
         rows = [command for command in COMMANDS if command.words[0] == name]
         text = GROUPS[name] if name in GROUPS else rows[0].text
         if all(row.hidden for row in rows):
-            first = firsts.add_parser(name, description=text)
+            first = firsts.add_parser(name, description=text, formatter_class=_Formatter)
         else:
-            first = firsts.add_parser(name, help=text, description=text, epilog=STATUSES)
+            first = firsts.add_parser(name, help=text, description=text, epilog=STATUSES, formatter_class=_Formatter)
         if name not in words:
             continue
         _options(first)
@@ -122,7 +129,9 @@ def _group(first: argparse.ArgumentParser, rows: Sequence[Command]) -> None:
     seconds = first.add_subparsers(metavar="COMMAND", required=default is None, prog=first.prog)
     for row in rows:
         also = " (the default)" if row.default else ""
-        second = seconds.add_parser(row.words[1], help=f"{row.text}{also}", description=row.text, epilog=STATUSES)
+        second = seconds.add_parser(
+            row.words[1], help=f"{row.text}{also}", description=row.text, epilog=STATUSES, formatter_class=_Formatter
+        )
         _options(second)
         _command(second, row)
 
