@@ -11,11 +11,14 @@ import pytest
 from agent.adapters.store import CurrentStore
 from agent.api.metrics.metric import Metric, Type
 from agent.api.metrics.table import METRICS
+from agent.ctl.parser import parse
 from agent.errors import Conflict, Unavailable
 from agent.loops import Loops, periodic
 from agent.model import Kind
 from agent.ports import ABSENT, Put
 from tests.support.clock import StillClock
+from tests.support.daemon import ROOT
+from tests.support.exposition import rules
 from tests.support.files import FilesRoom, SetReferences
 from tests.support.memory_files import MemoryFiles
 from tests.support.memory_store import MemoryStore
@@ -112,3 +115,22 @@ async def test_loops_count_their_failures_and_overruns() -> None:
     await asyncio.wait([running])
     assert loop.failures >= 2
     assert loop.overruns >= 2
+
+
+def actions() -> list[str]:
+    """The commands that alerts tell people to run, made up labels in the place of real ones."""
+    text = " ".join(rule["action"] for rule in rules())
+    return [re.sub(r"\{\{ \$labels\.\w+ \}\}", "x", found) for found in re.findall(r"`([^`]+)`", text)]
+
+
+@pytest.mark.parametrize("command", sorted({one for one in actions() if one.startswith("cw-headctl")}))
+def test_alerts_name_commands_that_there_are(command: str) -> None:
+    words = [word.replace("x", "x" * 32) if word == "x" else word for word in command.split()[1:]]
+    assert parse(words)
+
+
+def test_alerts_search_the_journal_for_what_is_written_there() -> None:
+    source = "\n".join(path.read_text() for path in (ROOT / "agent").rglob("*.py"))
+    searched = [found for one in actions() for found in re.findall(r"-g '([^']+)'", one)]
+    assert searched
+    assert [words for words in searched if f'"{words}' not in source] == []
