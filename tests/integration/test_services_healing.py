@@ -12,6 +12,8 @@ import pytest
 from agent.adapters.systemd.units import SystemdUnits
 from agent.config import Config, Live, Services
 from agent.loops import Loops
+from agent.services.actions import Result
+from agent.services.requests import Action
 from agent.services.supervisor import Supervisor
 from tests.support.clock import StillClock
 from tests.support.fake_systemd import FakeSystemd
@@ -152,3 +154,17 @@ async def test_a_start_that_polkit_refuses_is_told_with_the_way_out(setting: Set
     assert "cw-headctl config apply" in told["reason"]
     await setting.pass_time(5)
     assert setting.starts() == 1
+
+
+async def test_starts_and_pauses_are_counted_until_the_unit_vanishes(setting: Setting) -> None:
+    for pause in (10, 20):
+        await setting.fail()
+        await setting.pass_time(pause)
+        await wait_for(lambda: setting.state() == "active")
+    await setting.fail()
+    await setting.pass_time(60)
+    healer = setting.supervisor.healer
+    assert (healer.counts[ONE].starts, healer.counts[ONE].pauses, healer.paused(ONE)) == (2, 1, True)
+    assert setting.supervisor.performer.ended[Action.START, Result.DONE] == 2
+    healer.forget(ONE)
+    assert ONE not in healer.counts

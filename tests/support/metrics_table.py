@@ -40,8 +40,7 @@ def alerts() -> str:
     lines = ["| alert | for | severity | what it means | what to do |", "|---|---|---|---|---|"]
     for rule in rules(RULES):
         told = [rule[part].replace("|", "\\|") for part in ("description", "action")]
-        name = rule["alert"].removeprefix("ClusterWare")
-        lines.append(f"| {name} | {rule.get('for', 'at once')} | {rule['severity']} | {told[0]} | {told[1]} |")
+        lines.append(f"| {rule['alert']} | {rule.get('for', 'at once')} | {rule['severity']} | {told[0]} | {told[1]} |")
     return "\n".join(lines).replace("{{ $labels.", "<").replace(" }}", ">")
 
 

@@ -121,3 +121,13 @@ async def test_a_learner_that_no_head_came_for_goes_after_a_while() -> None:
     await upkeep.reconcile()
 
     assert members.gone == [OTHER]
+
+
+async def test_the_members_of_the_last_look_are_known_and_none_in_the_minority() -> None:
+    engine, side = Members({ME: _voter(ME), OTHER: _voter(OTHER)}), [True]
+    upkeep = Upkeep(engine, lambda: {ME, OTHER}, lambda: side[0], ME, StillClock())
+    await upkeep.reconcile()
+    assert [member.head for member in upkeep.members] == [ME, OTHER]
+    side[0] = False
+    await upkeep.reconcile()
+    assert upkeep.members == ()

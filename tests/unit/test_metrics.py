@@ -126,7 +126,7 @@ def actions() -> list[str]:
 @pytest.mark.parametrize("command", sorted({one for one in actions() if one.startswith("cw-headctl")}))
 def test_alerts_name_commands_that_there_are(command: str) -> None:
     words = [word.replace("x", "x" * 32) if word == "x" else word for word in command.split()[1:]]
-    assert parse(words)
+    assert vars(parse(words))
 
 
 def test_alerts_search_the_journal_for_what_is_written_there() -> None:
