@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from agent.adapters.store import CurrentStore
+from agent.api.metrics.exposition import expose
 from agent.api.metrics.metric import Metric, Type
 from agent.api.metrics.table import METRICS
+from agent.api.routes import ROUTES
 from agent.ctl.parser import parse
 from agent.errors import Conflict, Unavailable
 from agent.loops import Loops, periodic
@@ -18,8 +21,9 @@ from agent.model import Kind
 from agent.ports import ABSENT, Put
 from tests.support.clock import StillClock
 from tests.support.daemon import ROOT
-from tests.support.exposition import rules
+from tests.support.exposition import Scraped, rules
 from tests.support.files import FilesRoom, SetReferences
+from tests.support.full_reading import HEADS, UNITS, figures, reading
 from tests.support.memory_files import MemoryFiles
 from tests.support.memory_store import MemoryStore
 from tests.support.metrics_table import DOCUMENT, written
@@ -134,3 +138,21 @@ def test_alerts_search_the_journal_for_what_is_written_there() -> None:
     searched = [found for one in actions() for found in re.findall(r"-g '([^']+)'", one)]
     assert searched
     assert [words for words in searched if f'"{words}' not in source] == []
+
+
+def test_what_cannot_be_read_is_left_out_and_the_rest_is_told() -> None:
+    whole = reading()
+    text, _ = expose(figures(whole), "")
+    partial, _ = expose(figures(replace(whole, members=None, outlook=None, size=None, backups=None, ready={})), "")
+    seen, left = Scraped.of(text.decode()), Scraped.of(partial.decode())
+    assert seen.families == left.families
+    for name in ("heads", "heartbeat_age_seconds", "record_info", "ready", "database_size_bytes", "database_backups"):
+        assert any(found == f"clusterware_head_{name}" for found, _ in seen.series), name
+        assert not any(found == f"clusterware_head_{name}" for found, _ in left.series), name
+    assert left.total("clusterware_head_unit_up") == seen.total("clusterware_head_unit_up") == UNITS
+
+
+def test_a_scrape_has_few_series_for_each_head_service_and_route() -> None:
+    text, _ = expose(figures(reading()), "")
+    labelled = Counter(line.partition(b"{")[0] for line in text.splitlines() if not line.startswith(b"#"))
+    assert sum(labelled.values()) < 300 + 12 * HEADS + 8 * UNITS + 14 * len(ROUTES)
