@@ -19,6 +19,7 @@ _FOR_RHEL = {"python": "/usr/bin/python3.12", "zshdir": "/usr/share/zsh/site-fun
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the packages for RHEL contain, but for the libraries' being another Python's."""
     place = tmp_path_factory.mktemp("layout")
+    subprocess.run(["make", "--no-print-directory", "-s", "man"], cwd=CHECKOUT, check=True)
     command = [str(CHECKOUT / "packaging/install"), str(CHECKOUT), str(place)]
     subprocess.run(command, env={**os.environ, **_FOR_RHEL}, umask=0o077, check=True)
     return place
