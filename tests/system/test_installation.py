@@ -33,7 +33,7 @@ def test_a_member_of_the_admin_group_may(head: Head) -> None:
 
 def test_systemd_finds_nothing_wrong_with_the_units(head: Head) -> None:
     enable = "clusterware-head-agent-enable@x.service"
-    done = head.run("systemd-analyze", "verify", UNIT, "clusterware-head-agent.socket", enable)
+    done = head.run("systemd-analyze", "verify", "--man=no", UNIT, "clusterware-head-agent.socket", enable)
 
     assert done.stdout + done.stderr == ""
 
