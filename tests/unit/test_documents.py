@@ -62,9 +62,9 @@ def test_every_link_leads_somewhere(document: Path) -> None:
 def test_every_command_can_be_typed(document: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for said, words in commands(code(document), "cw-headctl"):
         assert (wrong := typed(words[1:], capsys)) is None, f"{said.where}: {said.text}: {wrong}"
-    for said, words in commands(code(document), "clusterware-head-agent"):
+    for _, words in commands(code(document), "clusterware-head-agent"):
         if len(words) > 1 and words[1].startswith("-"):
-            assert daemon().parse_args(words[1:]), said.where
+            daemon().parse_args(words[1:])
     for said, words in commands(code(document), "make"):
         wanted = {word for word in words[1:] if "=" not in word and not word.startswith("-")}
         assert wanted <= TARGETS, f"{said.where}: {said.text}: no such target"
