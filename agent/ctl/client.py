@@ -138,7 +138,9 @@ def check(status: int, envelope: dict[str, Any], doing: str, agent: Agent) -> No
     """Raises Failure when the agent could not, or would not."""
     if status < 400:
         return
-    reason = str(envelope.get("reason") or "the agent gives no reason").removeprefix(f"cannot {doing}: ")
+    reason = str(envelope.get("reason") or "the agent gives no reason")
+    for beginning in (f"cannot {doing}: ", "cannot do that: "):
+        reason = reason.removeprefix(beginning)
     verb = doing.partition(" ")[0]
     if len(told := envelope.get("errors") or []) and not any(str(e.get("reason")) in reason for e in told):
         reason += ": " + "; ".join(str(e.get("reason")) for e in told[:3])

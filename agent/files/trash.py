@@ -63,7 +63,10 @@ class TrashRoom:
             raise Invalid("files are named twice", fields=_errors(twice, "is named twice"))
         newest = {file.filename: file for file in await self._store.trash() if slot in (None, file.slot)}
         if absent := [name for name in filenames if name not in newest]:
-            raise NotFound("files are not in the trash", fields=_errors(absent, "is not there"))
+            raise NotFound(
+                "files are not in the trash (GET /head/files/trash lists what is)",
+                fields=_errors(absent, "is not there"),
+            )
         if taken := await self._store.facts(filenames):
             errors = _errors([facts.filename for facts in taken], "exists")
             raise Conflict("files exist in the store again: move them away first", code="exists", fields=errors)

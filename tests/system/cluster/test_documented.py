@@ -69,6 +69,12 @@ def test_every_command_of_the_page_does_what_it_says(heads: Heads, heads_of_its_
     image = one.api("POST", "/images", {"name": "kept"}).data
 
     operator.types(one, "cw-headctl --head UID services", UID=two.uid, check=False)
+    everywhere_told = operator.types(one, "cw-headctl --all-heads services", check=False)
+    assert {line.split()[0] for line in everywhere_told.stdout.splitlines()[1:]} == {"page1", "page2", "page3"}
+    token = operator.types(one, "cw-headctl token --lifespan 5min --permissions HeadsRead > /root/token").stdout
+    one.write("/root/token", token, 0o600)
+    views = operator.types(one, "cw-headctl --all-heads --token-file /root/token heads ls").stdout
+    assert views.count(" up ") == 9
     operator.types(three, "cw-headctl leave --yes")
     cluster.heads = [one, two]
     cluster.settled()
