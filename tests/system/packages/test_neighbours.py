@@ -13,7 +13,7 @@ from agent import __version__
 from tests.support.heads import Head, Heads
 from tests.support.heads.cluster import Cluster, everywhere
 from tests.support.heads.head import UNIT, wait_for
-from tests.support.heads.watching import ANSWERS, watching
+from tests.support.heads.watching import watching
 from tests.support.heads.writing import missing, writing
 from tests.support.installing import NAME, answering, dpkg, platform
 
@@ -29,7 +29,7 @@ evict_after = 2s
 """
 
 
-@pytest.fixture(params=["sqlite", "etcd"])
+@pytest.fixture(scope="module", params=["sqlite", "etcd"])
 def cluster(bare: Heads, previous: Path, current: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """Three heads: two have the version before, and the third, that joined them, has this one."""
     made = Cluster(bare, request.param)
@@ -54,18 +54,15 @@ def install(head: Head, package: Path) -> None:
     dpkg(head, package, "--force-confold")
 
 
-def removed(by: Head, whom: Head) -> None:
-    """Remove one head through another, and have it know."""
-    assert by.api("DELETE", f"/head/{whom.uid}").status == 200
-    wait_for(lambda: whom.api("GET", "/heads").body.get("meta", {}).get("problem"), f"{whom.name} to know")
+def agreed(head: Head, new: Head) -> list[str]:
+    """What a command of this version has to be told where nobody can be asked; the version before asked nothing."""
+    return ["--yes"] if head is new else []
 
 
-def test_neighbouring_versions_work_together_and_a_rolling_upgrade_loses_nothing(
-    cluster: Cluster, current: Path, previous: Path
-) -> None:
-    old, other, new = cluster.heads
+def test_heads_of_both_versions_ask_and_serve_each_other(cluster: Cluster, previous: Path) -> None:
+    old, _, new = cluster.heads
     cluster.settled()
-    assert {answering(old), answering(other)} == {previous.name.split("_")[1].removesuffix("-1")}
+    assert answering(old) == previous.name.split("_")[1].removesuffix("-1")
     assert answering(new) == __version__
 
     for asked, through in ((old, new), (new, old)):
@@ -73,31 +70,51 @@ def test_neighbouring_versions_work_together_and_a_rolling_upgrade_loses_nothing
         assert (answer.status, isinstance(answer.data, list)) == (200, True)
         token = f"Authorization: Bearer {cluster.token(through)}"
         assert '"success":true' in asked.run("curl", "-sk", "-H", token, f"https://{asked.name}:52390/heads").stdout
+        assert asked.api("GET", "/head/files/unused?scope=cluster").data.keys() == {one.uid for one in cluster.heads}
+    assert f"{old.uid}: it runs version {answering(old)}" in new.run("cw-headctl", "doctor", check=False).stdout
+    listed = new.run("cw-headctl", "--all-heads", "services", "ls", check=False).stdout
+    assert {line.split()[0] for line in listed.splitlines()[1:]} == {one.name for one in cluster.heads}
 
+
+def test_each_version_removes_and_lets_in_the_other_and_exchanges_the_ca(cluster: Cluster) -> None:
+    old, other, new = cluster.heads
+    cluster.settled()
     for by, whom in ((new, other), (old, new)):
-        removed(by, whom)
+        assert by.api("DELETE", f"/head/{whom.uid}").status == 200
+        everywhere([whom], lambda one: one.api("GET", "/heads").body.get("meta", {}).get("problem"), "to know of it")
         cluster.heads.remove(whom)
-        agreed = ["--yes"] if whom is new else []  # which the version before did not ask for
-        whom.run("cw-headctl", "join", "--force", *agreed, *cluster.invitation(by))
+        whom.run("cw-headctl", "join", "--force", *agreed(whom, new), *cluster.invitation(by))
         cluster.heads.append(whom)
         cluster.settled()
+    if cluster.engine == "sqlite":  # etcd's members would be restarted one by one, each time
+        for one in (old, new):
+            assert one.run("cw-headctl", "ca", "rotate", *agreed(one, new)).stdout.startswith("3 head(s) believe")
+        cluster.settled()
 
-    with watching([old, other, new], every=0.1) as seen, writing([old, other, new], every=0.1) as done:
-        for head in (old, other):
+
+def test_a_rolling_upgrade_loses_no_record_and_finds_no_head_down_that_was_not_stopped(
+    cluster: Cluster, current: Path
+) -> None:
+    """The last of these: from here on all are of this version."""
+    cluster.settled()
+    upgraded = [head for head in cluster.heads if answering(head) != __version__]
+    with watching(cluster.heads, every=0.1) as seen, writing(cluster.heads, every=0.1) as written:
+        for head in upgraded:
             began = time.monotonic()
             install(head, current)
             everywhere([head], lambda one: answering(one) == __version__, "the new version")
             cluster.settled()
-            others = [one.uid for one in cluster.others(head)]
-            assert seen.said(("down",), began, of=others) == []
-    for one in done:
-        assert len(one.uids) > 10
-        readers = [one.head] if cluster.engine == "sqlite" else cluster.heads
-        assert [missing(reader, [one]) for reader in readers] == [set()] * len(readers)
-    assert {head["version"] for head in old.api("GET", "/heads").data.values()} == {__version__}
-    print(cluster.engine, [(len(one.uids), one.refusals) for one in done], seen.said(("no",), 0, of=[ANSWERS]))
+            assert seen.said(("down",), began, of=[one.uid for one in cluster.others(head)]) == []
+    assert len(upgraded) == 2
+    for done in written:
+        assert len(done.uids) > 10
+        readers = [done.head] if cluster.engine == "sqlite" else cluster.heads
+        assert [missing(reader, [done]) for reader in readers] == [set()] * len(readers)
+    last = cluster.heads[-1]
+    assert {head["version"] for head in last.api("GET", "/heads").data.values()} == {__version__}
 
-    warned = new.run("dpkg", "--remove", NAME).stderr
+    warned = last.run("dpkg", "--remove", NAME).stderr
+
     assert f"{NAME}: this head is still a member of its cluster" in warned
-    assert f"cw-headctl heads evict {new.uid}" in warned
-    assert new.show(UNIT, "LoadState") == "not-found"
+    assert f"cw-headctl heads evict {last.uid}" in warned
+    assert last.show(UNIT, "LoadState") == "not-found"
