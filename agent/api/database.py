@@ -40,8 +40,8 @@ class LoadRequest(Struct, frozen=True, forbid_unknown_fields=True):
     plan: str | None = None
 
 
-class LoadProgress(Struct, frozen=True):
-    """How many records of how many are written by the load that is under way."""
+class Progress(Struct, frozen=True):
+    """How many records of a load, or actions of a clean, are done of how many."""
 
     done: int
     total: int
@@ -84,7 +84,7 @@ LOADED = Answers(
     fails=together(WRITES, _BUSY, {Invalid: ("format",), Conflict: ("plan-changed", "name-taken"), Stale: ("stale",)}),
     partial=LoadPlan,
 )
-LOADING = Answers(data=LoadProgress | None)
+PROGRESS = Answers(data=Progress | None)
 
 
 async def check(call: Call) -> Answer:
@@ -108,10 +108,10 @@ async def load(call: Call) -> Answer:
     return Answer(await call.rooms.loader.load(request.saved, request.plan))
 
 
-async def load_progress(call: Call) -> Answer:
-    """How far the load has come that is under way; null where none is."""
-    progress = call.rooms.loader.progress
-    return Answer(LoadProgress(*progress) if progress else None)
+async def progress(call: Call) -> Answer:
+    """How far the load or the clean has come that is under way; null where none is."""
+    done = call.rooms.loader.progress or call.rooms.cleaner.progress
+    return Answer(Progress(*done) if done else None)
 
 
 async def plan_clean(call: Call) -> Answer:

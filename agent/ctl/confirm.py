@@ -10,6 +10,9 @@ from agent.ctl.outcome import Exit, Failure, Outcome, Plan
 from agent.ctl.show import text
 from agent.ctl.terminal import is_terminal, say, width
 
+_MOST = 100
+"""Rows of a plan that are told before somebody agrees: the sum of them all has to be seen, too."""
+
 
 def confirm(plans: Sequence[tuple[str | None, Plan]], arguments: argparse.Namespace) -> None:
     """Tell the plans, each with its head where there are several, and have a person agree; raises Failure otherwise.
@@ -17,7 +20,9 @@ def confirm(plans: Sequence[tuple[str | None, Plan]], arguments: argparse.Namesp
     All of it goes to standard error: standard output is for what comes of it.
     """
     for head, plan in plans:
-        shown = Outcome(plan.data, plan.columns, plan.rows, lines=plan.lines)
+        more = len(plan.rows) - _MOST
+        lines = [f"... and {more} more: --dry-run lists them all", *plan.lines] if more > 0 else plan.lines
+        shown = Outcome(plan.data, plan.columns, plan.rows[:_MOST], lines=lines)
         for line in text(shown, width(sys.stderr), coloured=False):
             say(f"{head}: {line}" if head else line)
     if arguments.yes:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from agent.ctl.client import ask
+from agent.ctl.client import Agent, ask
 from agent.ctl.outcome import Exit, Failure, Outcome, Plan
+from agent.ctl.records import progress
 from agent.ctl.show import bytes_text, count
 from agent.ctl.terminal import say
 
+_LONGEST = 900.0
+"""Seconds for a clean: each of etcd's members may be defragmented in its turn."""
 _ACTIONS = ("action", "kind", "target", "size", "reason")
 
 
@@ -84,7 +87,16 @@ def plan_clean(arguments: argparse.Namespace) -> Plan | Outcome:
 def clean(arguments: argparse.Namespace) -> Outcome:
     """Do what was shown; degraded when some of it was skipped."""
     body = {"plan": arguments.plan["plan"]}
-    data = ask(arguments.agent, "POST", "/database/clean", body, doing="clean the database").data
+    agent: Agent = arguments.agent
+    data = ask(
+        agent,
+        "POST",
+        "/database/clean",
+        body,
+        doing="clean the database",
+        timeout=_LONGEST,
+        progress=lambda: progress(agent),
+    ).data
     freed = bytes_text(sum(action["bytes"] or 0 for action in data["performed"]))
     lines = [f"Skipped: {skip['action']} {skip['target']}: {skip['reason']}" for skip in data["skipped"]]
     lines.append(f"Done: {count(len(data['performed']), 'action')}, {freed}; the backup is {data['backup']['name']}.")

@@ -66,15 +66,18 @@ def load(arguments: argparse.Namespace) -> Outcome:
         body,
         doing=f"load {arguments.file}",
         timeout=_LONGEST,
-        progress=lambda: _progress(agent),
+        progress=lambda: progress(agent),
     ).data
     lines = [f"Loaded {count(data['written'], 'record')}; the backup is {data['backup']['name']}."]
     return Outcome(data, lines=lines)
 
 
-def _progress(agent: Agent) -> tuple[int, int] | None:
+def progress(agent: Agent) -> tuple[int, int] | None:
+    """How far a load or a clean of this head has come; None where nobody knows."""
+    if agent.head:
+        return None  # only a head itself tells
     try:
-        data = ask(agent, "GET", "/database/load", doing="look how far it is", timeout=5.0).data
+        data = ask(agent, "GET", "/database/progress", doing="look how far it is", timeout=5.0).data
     except Failure:
         return None
     return (data["done"], data["total"]) if data else None

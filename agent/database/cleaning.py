@@ -88,6 +88,8 @@ class Cleaner:
         self._turns = turns
         self._live = live
         self._clock = clock
+        self.progress: tuple[int, int] | None = None
+        """How many actions of how many are done by the clean that is under way."""
 
     async def plan(self) -> Plan:
         """What a clean would do now; nothing is changed. Raises Unavailable."""
@@ -114,6 +116,7 @@ class Cleaner:
                 except (Conflict, Unavailable) as err:
                     raise type(err)(err.reason, code=err.code, data=_cleaned(plan, work)) from err
                 finally:
+                    self.progress = None
                     if plan.actions:
                         log.info("Database cleaned", performed=len(work.performed), skipped=len(work.skipped))
                 return _cleaned(plan, work)
@@ -124,7 +127,8 @@ class Cleaner:
         After a piece of the engine's own work that failed no other is begun: one member may still be busy with it.
         """
         stuck = False
-        for action in actions:
+        for number, action in enumerate(actions):
+            self.progress = number, len(actions)
             await turn.renew()
             try:
                 if stuck and action.kind == What.ENGINE:

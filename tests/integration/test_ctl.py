@@ -83,3 +83,27 @@ def test_it_imports_nothing_that_only_the_daemon_needs() -> None:
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
 
     assert not {"aiohttp", "structlog", "asyncio", "msgspec", "gi"} & set(loaded)
+
+
+def test_a_command_loads_little_more_than_an_http_client() -> None:
+    program = """
+import sys, http.client, json
+before = set(sys.modules)
+import agent.ctl.__main__, agent.ctl.heads, agent.ctl.services
+print(*(set(sys.modules) - before))
+"""
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+
+    slow = {
+        "dataclasses",
+        "inspect",
+        "threading",
+        "concurrent",
+        "subprocess",
+        "tempfile",
+        "shutil",
+        "signal",
+        "pathlib",
+    }
+    assert "agent.ctl.heads" in loaded
+    assert not slow & set(loaded)

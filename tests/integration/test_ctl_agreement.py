@@ -149,3 +149,17 @@ def test_services_that_systemd_did_not_manage_are_a_table_and_a_failure(tmp_path
     assert done.stdout.splitlines()[1].split() == ["a", "down", "start", "failed", "1.2", "s", "exit-code"]
     assert "journalctl -n 20 -u a" in done.stdout
     assert agent.asked[0].body == {"status": "enable,start", "services": ["a"]}
+
+
+def test_a_very_long_plan_leaves_its_sum_in_sight(tmp_path: Path) -> None:
+    files = [{**FILE, "filename": f"f{n:04d}"} for n in range(250)]
+    answers: Answers = {"DELETE /head/files/unused?dry_run=1": ok(files, kept=[])}
+    with scripted(tmp_path, answers) as agent:
+        asked = ctl(agent.socket, "files", "rm").stderr.splitlines()
+        listed = ctl(agent.socket, "files", "rm", "--dry-run").stdout.splitlines()
+    assert asked[100].startswith("f0099")
+    assert asked[101:103] == [
+        "... and 150 more: --dry-run lists them all",
+        "250 files, 750.0 MiB would go to the trash of this head.",
+    ]
+    assert len(listed) == 252

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,24 +67,44 @@ def test_a_person_sees_that_it_goes_on_and_a_program_sees_nothing(tmp_path: Path
             assert ctl(agent.socket, "files", "unused").stderr == ""
 
 
-def test_a_load_has_a_bar_of_what_the_agent_has_written(tmp_path: Path) -> None:
+STEP = {"action": "add", "kind": "image", "uid": "1" * 32, "name": "a", "fields": []}
+BACKUP = {"name": "b", "bytes": 1, "made": "-"}
+LOAD = {"plan": "d", "steps": [STEP], "same": 0, "kept": 0, "ignored": {}}
+ACTION = {"action": "compact", "kind": "engine", "target": "etcd", "reason": "-", "bytes": 1}
+CLEAN = {"plan": "d", "actions": [ACTION], "findings": [], "totals": {}}
+
+
+@pytest.mark.parametrize(
+    ("words", "plan", "work", "done"),
+    [
+        (
+            "database load FILE",
+            {"POST /database/load?dry_run=1": ok(LOAD)},
+            "POST /database/load",
+            {"plan": LOAD, "written": 40, "backup": BACKUP},
+        ),
+        (
+            "database clean",
+            {"GET /database/clean": ok(CLEAN)},
+            "POST /database/clean",
+            {**CLEAN, "performed": [ACTION], "skipped": [], "backup": BACKUP},
+        ),
+    ],
+)
+def test_long_work_has_a_bar_of_what_the_agent_has_done(
+    tmp_path: Path, words: str, plan: dict[str, Envelope], work: str, done: dict[str, Any]
+) -> None:
     (tmp_path / "saved.json").write_text('{"records": []}')
     seen = threading.Event()
-    step = {"action": "add", "kind": "image", "uid": "1" * 32, "name": "a", "fields": []}
-    plan = {"plan": "d", "steps": [step], "same": 0, "kept": 0, "ignored": {}}
 
-    def load(_: Asked) -> Envelope:
+    def slow(_: Asked) -> Envelope:
         seen.wait(20)
-        return ok({"plan": plan, "written": 40, "backup": {"name": "b", "bytes": 1, "made": "-"}})
+        return ok(done)
 
-    answers: Answers = {
-        "POST /database/load?dry_run=1": ok(plan),
-        "POST /database/load": load,
-        "GET /database/load": ok({"done": 10, "total": 40}),
-    }
-    words = ("database", "load", str(tmp_path / "saved.json"), "--yes")
-    with scripted(tmp_path, answers) as agent, at_terminal(agent.socket, *words) as session:
-        session.sees(" 25% load ")
+    answers: Answers = {**plan, work: slow, "GET /database/progress": ok({"done": 10, "total": 40})}
+    command = words.replace("FILE", str(tmp_path / "saved.json")).split()
+    with scripted(tmp_path, answers) as agent, at_terminal(agent.socket, *command, "--yes") as session:
+        session.sees(f" 25% {command[1]} ")
         seen.set()
         assert session.ended() == 0, session.seen
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,12 +28,14 @@ class Engine(MemoryStore):
         self.done: list[str] = []
         self.commits = 0
         self.robbed_at: int | None = None
+        self.reclaimed: Callable[[], object] = lambda: None
 
     @override
     async def reclaim(self, action: str) -> int:
         if action in self.failing:
             raise Failed("that member does not answer")
         self.done.append(action)
+        self.reclaimed()
         return await super().reclaim(action)
 
     @override
@@ -41,6 +44,18 @@ class Engine(MemoryStore):
         if self.commits == self.robbed_at:
             await super().commit(lock_of(3))
         return await super().commit(*changes)
+
+
+async def test_how_far_a_clean_has_come_can_be_asked_while_it_goes_on(tmp_path: Path) -> None:
+    engine = Engine(**dict.fromkeys(DEFRAGMENTS, 100))
+    room = DatabaseRoom(tmp_path, engine)
+    seen: list[tuple[int, int] | None] = []
+    engine.reclaimed = lambda: seen.append(room.cleaner.progress)
+
+    await room.cleaner.clean()
+
+    assert seen == [(0, 3), (1, 3), (2, 3)]
+    assert room.cleaner.progress is None
 
 
 def lock_of(number: int) -> Put:

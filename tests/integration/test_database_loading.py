@@ -160,6 +160,7 @@ async def http(tmp_path: Path) -> AsyncIterator[tuple[aiohttp.ClientSession, Dat
     specs = {kind: records.spec for kind, records in objects(room.store).items()}
     rooms = {
         "live": room.live,
+        "cleaner": room.cleaner,
         "loader": Loader(room.store, room.store, specs, room.backups, lambda: uid(1), room.clock),
         "checker": Checker(room.store, room.store, room.cleaner, {Kind.HEAD: HEADS, **specs}),
     }
@@ -179,7 +180,7 @@ async def test_a_document_is_answered_and_taken_back(http: tuple[aiohttp.ClientS
     assert [(step["action"], step["fields"]) for step in plan["steps"]] == [("change", ["content", "name"])]
     async with session.post("/database/load", json={"saved": saved, "plan": plan["plan"]}) as answer:
         assert (await answer.json())["data"]["written"] == 1
-    async with session.get("/database/load") as answer:
+    async with session.get("/database/progress") as answer:
         assert (await answer.json())["data"] is None
 
 

@@ -55,11 +55,11 @@ DATABASE: tuple[Route, ...] = (
     ),
     Route(
         "GET",
-        "/database/load",
-        database.load_progress,
+        "/database/progress",
+        database.progress,
         Access.LOCAL,
-        "How far a load has come that is under way",
-        answers=database.LOADING,
+        "How far a load or a clean has come that is under way",
+        answers=database.PROGRESS,
     ),
     Route(
         "POST",
