@@ -14,6 +14,9 @@ PROTOCOL = 1
 """Grows when heads of the version before could no longer understand more than the core of a beat. Version 0.1.0 of the
 agent hears no other protocol than 1: it must have gone from all clusters before this grows."""
 
+UNSAID = 1
+"""The protocol of a beat that names none: for ever, as a default is not sent and 0.1.0 has no other."""
+
 Age = Annotated[float, Meta(ge=0, le=1e9)]
 """Seconds ago: nothing was ever heard in the future, nor before there were clocks that could tell of it."""
 Run = Annotated[str, Meta(max_length=64)]
@@ -35,7 +38,7 @@ class Beat(Struct, frozen=True, omit_defaults=True):
     """The last beat before a stop in order."""
     roster: Annotated[str, Meta(max_length=64)] = ""
     """A digest of its list of heads, where the engine does not share that."""
-    protocol: int = PROTOCOL
+    protocol: int = UNSAID
     version: Annotated[str, Meta(max_length=100)] = ""
 
 
@@ -46,7 +49,7 @@ class _Core(Struct, frozen=True):
     boot: Run
     seq: Count
     stopping: bool = False
-    protocol: int = PROTOCOL
+    protocol: int = UNSAID
     version: Annotated[str, Meta(max_length=100)] = ""
 
 

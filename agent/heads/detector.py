@@ -10,7 +10,7 @@ from uuid import uuid4
 from agent import __version__
 from agent.config import Live
 from agent.errors import Unavailable
-from agent.heads.beat import Beat
+from agent.heads.beat import PROTOCOL, Beat
 from agent.heads.hearsay import hearers, is_news, look_up, note_reports, note_stops
 from agent.heads.liveness import Condition, Outlook, Standing, State, standing
 from agent.heads.members import Members
@@ -128,7 +128,7 @@ class Detector:
         oldest = now - _TOLD_FOR * self._live.config.heartbeat.timeout
         heard = {uid: round(now - peer.direct, 3) for uid, peer in self._peers.items() if peer.direct > oldest}
         stopped = {p.uid: (p.boot, round(now - p.stopped, 3)) for p in self._troubled if p.stopped is not None}
-        return Beat(self.self_uid, self.boot, self._seq, heard, stopped, stopping, roster, version=__version__)
+        return Beat(self.self_uid, self.boot, self._seq, heard, stopped, stopping, roster, PROTOCOL, __version__)
 
     def farewell(self) -> Beat:
         """This head's last beat, when it stops in order."""

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from agent.heads.beat import PROTOCOL
 from tests.support.heads.layers import CHECKOUT
 
 _BUILDER = CHECKOUT / "packaging/deb/build"
@@ -40,12 +41,13 @@ def previous() -> Path:
 
 
 def following() -> Path:
-    """The package of a version to come, whose database has one more migration."""
+    """The package of a version to come: its database has one more migration, its heartbeat the next protocol."""
     with tempfile.TemporaryDirectory() as directory:
         tree = current_tree(Path(directory))
         _edit(tree / "agent/__init__.py", r'__version__ = ".*"', f'__version__ = "{NEXT}"')
         added = '("CREATE TABLE of_the_next_version (x INTEGER) STRICT",)'
         _edit(tree / "agent/adapters/sqlite/schema.py", r"(?m)^(MIGRATIONS: .*)\)$", rf"\1 {added})")
+        _edit(tree / "agent/heads/beat.py", r"(?m)^PROTOCOL = .*$", f"PROTOCOL = {PROTOCOL + 1}")
         return _built(tree, "following")
 
 

@@ -18,6 +18,11 @@ def test_what_a_later_version_adds_is_passed_over() -> None:
     assert decode(b'{"head":"h","boot":"b","seq":1,"mood":"good"}') == Beat("h", "b", 1)
 
 
+def test_a_beat_that_names_no_protocol_has_the_first() -> None:
+    assert b"protocol" not in encode(Beat("h", "b", 1, protocol=1))
+    assert decode(b'{"head":"h","boot":"b","seq":1}').protocol == 1
+
+
 def test_of_a_newer_protocol_the_core_is_taken_whatever_became_of_the_rest() -> None:
     frame = b'{"head":"h","boot":"b","seq":7,"stopping":true,"protocol":2,"version":"9","heard":[1],"roster":{}}'
     assert decode(frame) == Beat("h", "b", 7, stopping=True, protocol=2, version="9")

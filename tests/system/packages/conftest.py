@@ -56,5 +56,5 @@ def previous() -> Path:
 
 @pytest.fixture(scope="session")
 def following() -> Path:
-    """The package of a version to come, whose database has one more migration."""
+    """The package of a version to come: its database has one more migration, its heartbeat the next protocol."""
     return packages.following()

@@ -5,25 +5,29 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from agent import __version__
+from agent.heads.beat import PROTOCOL
 from tests.support.heads import Head, Heads
 from tests.support.heads.cluster import Cluster, everywhere
 from tests.support.heads.head import UNIT, wait_for
 from tests.support.heads.watching import watching
 from tests.support.heads.writing import missing, writing
 from tests.support.installing import NAME, answering, dpkg, platform
+from tests.support.packages import NEXT
 
-CONFIG = """\
+TIMEOUT = 3
+CONFIG = f"""\
 [files]
 root = /srv/store
 [heartbeat]
 interval = 0.5s
 suspect = 1.5s
-timeout = 3s
+timeout = {TIMEOUT}s
 [heads]
 evict_after = 2s
 """
@@ -52,6 +56,11 @@ def cluster(bare: Heads, previous: Path, current: Path, request: pytest.FixtureR
 def install(head: Head, package: Path) -> None:
     """Install a package over whatever is there; the configuration stays."""
     dpkg(head, package, "--force-confold")
+
+
+def last_seen(head: Head, other: Head) -> float:
+    """When one head, as it says, last heard another, in seconds of its clock."""
+    return datetime.fromisoformat(head.api("GET", "/heads").data[other.uid]["last_seen"]).timestamp()
 
 
 def agreed(head: Head, new: Head) -> list[str]:
@@ -118,3 +127,25 @@ def test_a_rolling_upgrade_loses_no_record_and_finds_no_head_down_that_was_not_s
     assert f"{NAME}: this head is still a member of its cluster" in warned
     assert f"cw-headctl heads evict {last.uid}" in warned
     assert last.show(UNIT, "LoadState") == "not-found"
+
+
+def test_a_head_that_was_upgraded_too_far_is_up_and_told_of(bare: Heads, current: Path, following: Path) -> None:
+    ahead, behind = heads = bare.boot_all("ahead", "behind")
+    made = Cluster(bare, "sqlite")
+    for head, package in ((ahead, following), (behind, current)):
+        platform(head, CONFIG)
+        install(head, package)
+    made.heads.append(behind)
+    made.join(ahead)
+    made.settled()
+    with watching([behind], every=0.1) as seen:
+        since = time.monotonic()
+        everywhere([behind], lambda head: "Head has a newer protocol" in head.journal(), "to tell of it")
+        first = last_seen(behind, ahead)
+        everywhere([behind], lambda head: last_seen(head, ahead) > first + TIMEOUT, "to go on hearing it")
+        assert seen.said(("down", "unknown"), since, of=[ahead.uid]) == []
+        made.settled()
+    (line,) = (line for line in behind.journal().splitlines() if line.startswith("Head has a newer protocol"))
+    assert f"version={NEXT} protocol={PROTOCOL + 1} own_protocol={PROTOCOL}" in line
+    assert ahead.api("GET", "/head/services", on=behind.uid).status == 200
+    bare.shut_down_all(heads)
