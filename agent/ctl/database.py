@@ -7,7 +7,7 @@ from typing import Any
 
 from agent.ctl.client import Agent, ask
 from agent.ctl.outcome import Exit, Failure, Outcome, Plan
-from agent.ctl.records import progress
+from agent.ctl.progress import progress
 from agent.ctl.show import bytes_text, count
 from agent.ctl.terminal import say
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from agent.ctl.client import Agent, ask
 from agent.ctl.outcome import Exit, Failure, Outcome, Plan
+from agent.ctl.progress import progress
 from agent.ctl.show import bytes_text, count, json_text
 
 _LONGEST = 900.0
@@ -70,17 +71,6 @@ def load(arguments: argparse.Namespace) -> Outcome:
     ).data
     lines = [f"Loaded {count(data['written'], 'record')}; the backup is {data['backup']['name']}."]
     return Outcome(data, lines=lines)
-
-
-def progress(agent: Agent) -> tuple[int, int] | None:
-    """How far a load or a clean of this head has come; None where nobody knows."""
-    if agent.head:
-        return None  # only a head itself tells
-    try:
-        data = ask(agent, "GET", "/database/progress", doing="look how far it is", timeout=5.0).data
-    except Failure:
-        return None
-    return (data["done"], data["total"]) if data else None
 
 
 def _read(path: str) -> Any:
