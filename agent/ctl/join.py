@@ -46,10 +46,15 @@ def join(arguments: argparse.Namespace) -> Outcome:
 
 def plan_leave(arguments: argparse.Namespace) -> Plan:
     """What a head gives up that leaves."""
-    heads = ask(arguments.agent._replace(head=None), "GET", "/heads", doing="list the heads").data
+    try:
+        heads = len(ask(arguments.agent._replace(head=None), "GET", "/heads", doing="list the heads").data)
+    except Failure:
+        heads = None  # it may leave just because its database is lost
     which = f"The head {arguments.agent.head}" if arguments.agent.head else "This head"
-    lines = [f"{which} leaves its cluster of {len(heads)} and goes on alone, with its own copy of the objects."]
-    return Plan("leave", {"heads": len(heads)}, lines, word="leave")
+    lines = [
+        f"{which} leaves its cluster{f' of {heads}' if heads else ''} and goes on alone, with its own copy of the objects."
+    ]
+    return Plan("leave", {"heads": heads}, lines, word="leave")
 
 
 def leave(arguments: argparse.Namespace) -> Outcome:

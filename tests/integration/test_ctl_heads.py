@@ -13,7 +13,7 @@ import pytest
 from agent.ctl.__main__ import main
 from agent.ctl.outcome import Exit
 from tests.support.one_answer import answering
-from tests.support.scripted_agent import Answers, ok, scripted
+from tests.support.scripted_agent import Answers, ok, refused, scripted
 
 ROOT = Path(__file__).parents[2]
 
@@ -188,6 +188,13 @@ def test_a_leave_says_what_each_step_came_to(tmp_path: Path, capsys: pytest.Capt
     told = capsys.readouterr()
     assert told.out.splitlines() == ["tell: done", "The head a has left 1 other head, and is alone in a new cluster."]
     assert "cluster of 2" in told.err
+
+
+def test_a_head_whose_database_is_lost_may_leave_all_the_same(tmp_path: Path) -> None:
+    left = {"left": "a", "cluster": "c", "remaining": [], "steps": []}
+    answers: Answers = {"GET /heads": refused(503, "the database is damaged"), "POST /database/leave": ok(left)}
+    with scripted(tmp_path, answers) as agent:
+        assert main(["--socket", str(agent.socket), "leave", "--yes"]) == Exit.OK
 
 
 @pytest.mark.parametrize("words", ["heads no", "heads evict", "heads evict a --down", "join u --token t", "token"])
