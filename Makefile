@@ -26,7 +26,7 @@ help:
 	@echo 'make setup         install what all of these need'
 	@echo 'make install       lay out the installed files (DESTDIR=, prefix=/usr)'
 	@echo 'make deb, rpm      packages for Debian 12, for RHEL 9 and 10, in build/packages'
-	@echo 'make check-packages  lintian and rpmlint, on what lies there'
+	@echo 'make check-packages    what lintian and rpmlint say of those'
 	@echo 'make man           write the manual pages into build/man'
 	@echo 'make etc, lock     write etc/head-agent.ini; pin the requirements anew'
 	@echo 'make clean         remove what was built'
