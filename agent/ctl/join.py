@@ -51,9 +51,8 @@ def plan_leave(arguments: argparse.Namespace) -> Plan:
     except Failure:
         heads = None  # it may leave just because its database is lost
     which = f"The head {arguments.agent.head}" if arguments.agent.head else "This head"
-    lines = [
-        f"{which} leaves its cluster{f' of {heads}' if heads else ''} and goes on alone, with its own copy of the objects."
-    ]
+    cluster = f"its cluster of {heads}" if heads else "its cluster"
+    lines = [f"{which} leaves {cluster} and goes on alone, with its own copy of the objects."]
     return Plan("leave", {"heads": heads}, lines, word="leave")
 
 

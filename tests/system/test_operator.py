@@ -47,6 +47,31 @@ def test_programs_get_json(own: Head) -> None:
         assert isinstance(json.loads(own.run("cw-headctl", "--json", *words).stdout), list)
 
 
+def test_all_records_go_to_a_file_and_come_back(own: Head) -> None:
+    own.api("POST", "/images", {"name": "saved"})
+    own.run("cw-headctl", "database", "save", "/root/all.json")
+    assert own.run("stat", "-c", "%a", "/root/all.json").stdout == "600\n"
+    for uid, image in own.api("GET", "/images").data.items():
+        if image["name"] == "saved":
+            own.api("DELETE", f"/image/{uid}")
+    told = own.run("cw-headctl", "database", "load", "/root/all.json", "--yes")
+    assert "1 to add, 0 to change" in told.stderr
+    assert "saved" in {image["name"] for image in own.api("GET", "/images").data.values()}
+    assert own.run("cw-headctl", "database", "check").returncode == 0
+
+
+def test_an_operator_operates_and_what_is_root_s_is_denied(own: Head) -> None:
+    own.write("/etc/systemd/system/clusterware-operated.service", "[Service]\nExecStart=/bin/sleep infinity\n")
+    own.systemctl("daemon-reload")
+    member = ("setpriv", "--reuid=nobody", "--regid=clusterware-admin", "--clear-groups", "cw-headctl")
+    assert "up" in own.run(*member, "services", "start", "clusterware-operated").stdout
+    assert own.run(*member, "--all-heads", "files", "unused").returncode == 0
+    denied = own.run(*member, "token", "--lifespan", "5min", "--permissions", "HeadsRead", check=False)
+    assert denied.returncode == 5
+    assert "use sudo" in denied.stderr
+    assert denied.stderr.count("\n") == 1
+
+
 def test_only_root_may_apply(own: Head) -> None:
     argv = ["setpriv", "--reuid=nobody", "--clear-groups", "cw-headctl", "config", "apply"]
 
