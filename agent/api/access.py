@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import struct
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -13,6 +12,7 @@ from weakref import WeakKeyDictionary
 from aiohttp import web
 from typing_extensions import override
 
+from agent.api.accepting import peer_uid
 from agent.api.call import Access, Caller, Route
 from agent.config import Live
 from agent.errors import Denied, Unauthenticated
@@ -20,9 +20,6 @@ from agent.heads.members import Members
 from agent.heads.tokens import TokenVerifier, check_permission
 from agent.heads.trust import Certificate, Peer, Recognised, known_head, normalise
 from agent.ports import Clock
-
-_UCRED = struct.Struct("iII")
-"""struct ucred of SO_PEERCRED: pid, uid, gid (unix(7))."""
 
 
 class Gate(Protocol):
@@ -101,8 +98,7 @@ class AccessGate(Gate):
     def _meet(self, transport: asyncio.BaseTransport) -> _Connection:
         sock = transport.get_extra_info("socket")
         if sock.family == socket.AF_UNIX:
-            _, uid, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-            return _Connection(Caller(local=True, address="local", uid=uid))
+            return _Connection(Caller(local=True, address="local", uid=peer_uid(sock)))
         address = transport.get_extra_info("peername")[0]
         tls = transport.get_extra_info("ssl_object")
         der = tls.getpeercert(binary_form=True) if tls is not None else None

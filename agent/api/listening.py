@@ -15,6 +15,7 @@ from pathlib import Path
 import structlog
 import systemd.daemon
 
+from agent.api.accepting import Entrance
 from agent.api.connections import HttpServer
 from agent.api.server import Api
 from agent.config import Config
@@ -108,31 +109,20 @@ async def serving(
     reading the listeners without closing them, so that the kernel queues new connections for our successor;
     then wait for what is in flight. `tls` may be None when every socket is a Unix socket.
     """
-    loop = asyncio.get_running_loop()
     http = HttpServer(api.answer, api.answer_broken)
-    servers = []
-    for sock in listeners:
-        sock.settimeout(0)
-        local = sock.family == socket.AF_UNIX
-        servers.append(
-            await loop.create_server(
-                http,
-                sock=sock,
-                backlog=BACKLOG,
-                ssl=None if local else tls,
-                ssl_handshake_timeout=None if local else 10.0,
-                ssl_shutdown_timeout=None if local else 2.0,
-            )
-        )
+    api.traffic.connections = http.census
+    entrances = [Entrance(sock, http, None if sock.family == socket.AF_UNIX else tls) for sock in listeners]
+    for entrance in entrances:
+        entrance.open()
     try:
         yield
     finally:
         api.stop()
         await asyncio.sleep(drain())
-        for sock in listeners:
-            loop.remove_reader(sock.fileno())
+        for entrance in entrances:
+            entrance.pause()
         await asyncio.sleep(min(HANDSHAKES, drain()))
         http.pre_shutdown()
         await http.shutdown(IN_FLIGHT)
-        for server in servers:
-            server.close()
+        for entrance in entrances:
+            await entrance.close()

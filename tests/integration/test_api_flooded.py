@@ -1,0 +1,127 @@
+"""The whole agent while strangers hold as many connections as they can: it stays small, and answers who is known."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import socket
+import ssl
+from collections.abc import Iterator
+
+import pytest
+
+from agent.api.crowd import EACH, MOST
+from tests.support.hostile import exchange, request, taken_apart
+from tests.support.lone_agent import Agent, lone_agent
+
+FLOOD = 10_000
+"""Connections that the attackers try to hold."""
+
+
+_CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+_CONTEXT.check_hostname, _CONTEXT.verify_mode = False, ssl.CERT_NONE
+
+
+@pytest.fixture(scope="module")
+def agent() -> Iterator[Agent]:
+    """The agent that is flooded. Both ends may open what the unit allows it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(16384, hard), hard))
+    try:
+        with lone_agent() as made:
+            yield made
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@contextlib.contextmanager
+def held() -> Iterator[list[socket.socket]]:
+    """Sockets that are put in here, open for as long as the attack lasts."""
+    sockets: list[socket.socket] = []
+    try:
+        yield sockets
+    finally:
+        for sock in sockets:
+            sock.close()
+
+
+def connected(agent: Agent, number: int) -> socket.socket:
+    """A connection from one of many addresses."""
+    source = f"127.0.{1 + number % 50}.1"
+    return socket.create_connection(("127.0.0.1", agent.port), 20, (source, 0))
+
+
+def shaken(plain: socket.socket) -> ssl.SSLSocket:
+    """That connection with TLS on it."""
+    return _CONTEXT.wrap_socket(plain)
+
+
+def open_connections(agent: Agent) -> int:
+    """The sockets that the agent has open."""
+    return sum(link.startswith("socket:") for link in agent.descriptors())
+
+
+async def answers(agent: Agent) -> bool:
+    """Whether operators, and strangers who only now come, are answered."""
+    local = await exchange(agent.socket, request("GET", "/healthz"))
+    with socket.create_connection(("127.0.0.1", agent.port), 20) as plain, shaken(plain) as tls:
+        tls.sendall(request("GET", "/healthz"))
+        far = taken_apart(b"".join(iter(lambda: tls.recv(65536), b"")))
+    return (local.status, far.status) == (200, 200)
+
+
+async def test_ten_thousand_silent_connections_are_outlived(agent: Agent) -> None:
+    before = agent.memory()
+    with held() as sockets:
+        for number in range(FLOOD):
+            sockets.append(connected(agent, number))
+            if number % 2500 == 2499:
+                assert await answers(agent)
+                assert open_connections(agent) < MOST + 100
+        assert agent.memory() - before < 150 * 2**20
+
+
+async def test_idle_connections_with_tls_have_no_more_of_it(agent: Agent) -> None:
+    before = agent.memory()
+    with held() as sockets:
+        for number in range(EACH + 150):
+            tls = shaken(socket.create_connection(("127.0.0.1", agent.port), 20, ("127.0.9.9", 0)))
+            sockets.append(tls)
+            if number % 2:  # one that has had an answer to what anybody may ask is still a stranger
+                tls.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert tls.recv(65536).startswith(b"HTTP/1.1 200")
+        assert await answers(agent)
+        assert open_connections(agent) < EACH + 100
+        assert agent.memory() - before < 60 * 2**20
+
+
+async def test_those_who_ask_and_never_read_are_no_better_off(agent: Agent) -> None:
+    asking = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 64
+    with held() as sockets:
+        for _ in range(EACH + 50):
+            plain = socket.socket()
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            plain.bind(("127.0.8.8", 0))
+            plain.connect(("127.0.0.1", agent.port))
+            sockets.append(tls := shaken(plain))
+            with contextlib.suppress(ConnectionError):
+                tls.sendall(asking)
+        assert await answers(agent)
+        assert open_connections(agent) < EACH + 100
+
+
+async def test_a_user_of_the_unix_socket_cannot_use_it_up(agent: Agent) -> None:
+    with held() as sockets:
+        for _ in range(2 * EACH):
+            sockets.append(sock := socket.socket(socket.AF_UNIX))
+            sock.connect(str(agent.socket))
+            with contextlib.suppress(ConnectionError):
+                sock.sendall(b"GET /healthz HTT")
+        assert await answers(agent)
+        assert open_connections(agent) < EACH + 100
+
+
+async def test_the_agent_met_no_bug_meanwhile(agent: Agent) -> None:
+    assert agent.process.poll() is None
+    for sign in ("Traceback", "met a bug", "never retrieved", "cannot be taken"):
+        assert sign not in agent.log, agent.log[max(0, agent.log.index(sign) - 2000) :][:6000]
