@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from agent.api.call import Answer, Call
+from agent.api.forward import on_behalf_of
 from agent.api.query import Choice
 from agent.api.router import PREFIX
 from agent.errors import AgentError
@@ -54,7 +55,7 @@ async def _ask(call: Call, uid: str, patience: float) -> dict[str, Any]:
     """What one head answers to the same request for itself."""
     query = urlencode([(name, value) for name, value in call.request.query.items() if name != SCOPE.name])
     path = call.request.path.removeprefix(PREFIX) + (f"?{query}" if query else "")
-    headers = {"X-Request-Id": call.request_id}
+    headers = {"X-Request-Id": call.request_id, **on_behalf_of(call)}
     try:
         answer = await call.rooms.peers.ask(
             uid, call.request.method, path, timeout=patience, headers=headers, largest=LARGE

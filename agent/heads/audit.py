@@ -24,6 +24,7 @@ def changed(before: Record, after: Record) -> None:
     if keys:
         log.warning(
             "Head key changed",
+            audit=1,
             head_uid=after.uid,
             fields=keys,
             old_ssh_key=ssh_fingerprint(before.body.get("ssh_public", "")),

@@ -132,8 +132,8 @@ async def test_both_ends_tell_their_journals_who_asked(heads: list[Wired]) -> No
         await first.over_socket("GET", "/test/known-head", headers={"X-Head": second.uid})
     passed = [line for line in lines if line["event"] == "Request passed on between heads"]
     there, here = passed
-    assert (here["uid"], here["for_head"]) == (os.getuid(), second.uid)
-    assert (there["head"], there["on_behalf_of"]) == (first.uid, f"uid {os.getuid()} on head {first.uid}")
+    assert (here["local_uid"], here["head_uid"]) == (os.getuid(), second.uid)
+    assert (there["peer"], there["on_behalf_of"]) == (first.uid, f"uid {os.getuid()} on head {first.uid}")
 
 
 async def test_who_is_said_to_have_asked_cannot_garble_the_journal(heads: list[Wired]) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import structlog
 
+from agent.log import add_request
+
 
 @contextlib.contextmanager
 def log_lines() -> Iterator[list[MutableMapping[str, Any]]]:
@@ -15,7 +17,7 @@ def log_lines() -> Iterator[list[MutableMapping[str, Any]]]:
     before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("debug"))
     try:
-        with structlog.testing.capture_logs() as lines:
+        with structlog.testing.capture_logs(processors=[add_request]) as lines:
             yield lines
     finally:
         structlog.configure(**before)

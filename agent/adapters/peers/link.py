@@ -66,9 +66,7 @@ class Link:
 
 
 @asynccontextmanager
-async def open_link(
-    context: ssl.SSLContext, uid: str, url: str, silence: float
-) -> AsyncIterator[Link]:
+async def open_link(context: ssl.SSLContext, uid: str, url: str, silence: float) -> AsyncIterator[Link]:
     """Connect; gives the link. Raises Unavailable, also once the link breaks, and Denied when refused.
 
     A link breaks when the other end closes it, or acknowledges nothing for `silence` seconds: then the block that
