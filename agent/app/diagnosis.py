@@ -267,7 +267,8 @@ class _Looks:
 
         def read() -> list[str]:
             group = hostfiles.store_group(config.files.root)
-            return [str(path) for path in hostfiles.differences(config, lambda path: path.read_text("utf-8"), group)]
+            differing = hostfiles.differences(config, lambda path: path.read_text("utf-8"), group)
+            return [f"{path.parent.name}/{path.name}" for path in differing]
 
         return Looked(work.static_files(await asyncio.to_thread(read)))
 

@@ -66,7 +66,7 @@ def leftovers(found: Sequence[Aside], state: DiskSeen) -> list[Finding]:
 
 def backups(newest: float | None, kept: int, age: float) -> list[Finding]:
     """Whether there is a backup of late: `newest` is its age, `age` how long this head has been there, in seconds."""
-    todo = "make one with `cw-headctl database save`, and have a timer do so"
+    todo = "make one with `cw-headctl database backup`, and have a timer do so"
     if newest is None:
         if age < GRACE:
             return [ok("backups", "database", "none yet")]

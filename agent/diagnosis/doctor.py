@@ -35,18 +35,21 @@ class Check:
 
 
 class Doctor:
-    """Makes the report; `about` says who this head is, for nothing and at any time."""
+    """Makes the report; `about` says who this head is, for nothing and at any time. `patience`: seconds a check has."""
 
-    def __init__(self, checks: Sequence[Check], about: Callable[[], Told], clock: Clock) -> None:
+    def __init__(
+        self, checks: Sequence[Check], about: Callable[[], Told], clock: Clock, patience: float = PATIENCE
+    ) -> None:
         self._checks = checks
         self._about = about
         self._clock = clock
+        self._patience = patience
 
     async def examine(self, *, local: bool) -> Report:
         """Look at everything; only where `local` the paths of this head are in it."""
         began = self._clock.monotonic()
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_carried_out(check)) for check in self._checks]
+            tasks = [group.create_task(_carried_out(check, self._patience)) for check in self._checks]
         looked = [task.result() for task in tasks]
         findings = in_order(finding for one in looked for finding in one.findings)
         told: Told = {name: value for one in looked for name, value in one.told.items()}
@@ -60,14 +63,14 @@ class Doctor:
         return report if local else replace(report, findings=tuple(for_others(report.findings)))
 
 
-async def _carried_out(check: Check) -> Looked:
+async def _carried_out(check: Check, patience: float) -> Looked:
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(patience):
             return await check.look()
     except TimedOut as err:
         return Looked([warning(check.name, "this head", err.reason, _TODO)])
     except AgentError as err:
         return Looked([failed(check.name, "this head", err.reason, _TODO)])
     except TimeoutError:
-        detail = f"{check.name}: not found out within {PATIENCE:g} s"
+        detail = f"{check.name}: not found out within {patience:g} s"
         return Looked([Finding(check.name, Level.WARNING, "this head", detail, _TODO)])

@@ -96,7 +96,7 @@ def days(seconds: float) -> str:
         if abs(seconds) >= size:
             count = int(seconds / size)
             return f"{count} {unit}{'' if abs(count) == 1 else 's'}"
-    return f"{seconds:.0f} s"
+    return f"{abs(seconds):.0f} s"
 
 
 def amount(size: float) -> str:

@@ -11,6 +11,7 @@ from agent.diagnosis.finding import Finding, failed, ok, warning
 
 _VERSION = re.compile(r"(\d+)\.(\d+)")
 _LOOK = "look there with `systemctl status clusterware-head-agent`"
+_UPGRADE = "end the upgrade: install the same version on all heads, one after the other"
 _EVICT = "a head that is gone for good is removed with `cw-headctl heads evict`"
 
 
@@ -77,15 +78,16 @@ def versions(self_uid: str, heads: Sequence[HeadSeen], protocol: int) -> list[Fi
         if head.uid == self_uid:
             continue
         if head.protocol not in (None, protocol):
-            detail = f"it speaks protocol {head.protocol} of the heartbeat, and this head {protocol}"
-            found.append(failed("versions", head.uid, detail, "install the same version on both"))
+            detail = (
+                f"it speaks protocol {head.protocol} of the heartbeat, and this head {protocol}: what both know counts"
+            )
+            found.append(warning("versions", head.uid, detail, _UPGRADE))
         elif own and head.version and head.version != own:
             detail = f"it runs version {head.version}, and this head {own}"
-            todo = "end the upgrade: install the same version on all heads, one after the other"
             if _neighbours(own, head.version):
-                found.append(warning("versions", head.uid, f"{detail}, which work together", todo))
+                found.append(warning("versions", head.uid, f"{detail}, which work together", _UPGRADE))
             else:
-                found.append(failed("versions", head.uid, f"{detail}; only neighbouring ones work together", todo))
+                found.append(failed("versions", head.uid, f"{detail}; only neighbouring ones work together", _UPGRADE))
     return found or [ok("versions", "all heads", f"version {own or 'not known'}, protocol {protocol}")]
 
 

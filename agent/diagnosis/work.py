@@ -74,7 +74,7 @@ def lines(lost: int) -> list[Finding]:
 
 
 def static_files(differing: Sequence[str]) -> list[Finding]:
-    """Which of root's files do not follow the configuration; by their paths."""
+    """Which of root's files do not follow the configuration, by name."""
     if not differing:
         return [ok("static files", "this head", "the polkit rule and the drop-ins follow the configuration")]
     todo = "run `cw-headctl config apply` there as root, and restart what it names"

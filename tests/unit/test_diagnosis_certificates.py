@@ -1,0 +1,53 @@
+"""How long certificates have to go; a head's is renewed by itself, a CA by people."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from agent.diagnosis.certificates import Bears, CertificateSeen, certificates
+from agent.diagnosis.finding import Level
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+
+
+def seen(bears: Bears, left: float, owner: str = "this head") -> CertificateSeen:
+    return CertificateSeen(owner, bears, NOW + timedelta(days=left))
+
+
+@pytest.mark.parametrize(
+    ("bears", "left", "level", "words"),
+    [
+        (Bears.HEAD, 364, Level.OK, "good for 364 days"),
+        (Bears.HEAD, 26, Level.OK, "good for 26 days"),
+        (Bears.HEAD, 24, Level.WARNING, "ends in 24 days"),
+        (Bears.HEAD, 6, Level.FAILED, "ends in 6 days"),
+        (Bears.HEAD, -1, Level.FAILED, "ended 1 day ago"),
+        (Bears.CA, 181, Level.OK, "good for 181 days"),
+        (Bears.CA, 179, Level.WARNING, "ends in 179 days"),
+        (Bears.CA, 29, Level.FAILED, "ends in 29 days"),
+        (Bears.CA, 0, Level.FAILED, "ended 0 s ago"),
+    ],
+)
+def test_the_end_is_told_in_time(bears: Bears, left: float, level: Level, words: str) -> None:
+    (finding,) = certificates([seen(bears, left)], NOW)
+    assert finding.level is level
+    assert words in finding.detail
+
+
+def test_a_ca_that_all_share_is_told_once_and_exchanged_by_people() -> None:
+    own = seen(Bears.HEAD, 300)
+    cas = [seen(Bears.CA, 20, owner) for owner in ("this head", "a", "b")]
+    fine, shared = certificates([own, *cas], NOW)
+    assert fine.subject == "certificate of this head"
+    assert shared.subject == "CA of the cluster"
+    assert "cw-headctl ca rotate" in str(shared.todo)
+
+
+def test_a_ca_of_one_heads_own_is_told_with_its_name() -> None:
+    found = certificates([seen(Bears.CA, 3000), seen(Bears.CA, 10, "a")], NOW)
+    assert [(finding.subject, finding.level) for finding in found] == [
+        ("CA of this head", Level.OK),
+        ("CA of a", Level.FAILED),
+    ]
