@@ -87,6 +87,7 @@ def _figures(report: dict[str, Any], now: float) -> dict[str, str]:
         "services": _services(report.get("services")),
         "database": _database(report.get("database"), report.get("members")),
         "file store": _store(report.get("store")),
+        "trash": _trash(report.get("store")),
         "certificate": _certificate(report.get("certificate")),
         "last backup": _backup(report.get("backup"), now),
     }
@@ -115,8 +116,15 @@ def _store(found: dict[str, Any] | None) -> str:
     told = f"{found['used']:.0f} % used, {bytes_text(found['free'])} free"
     if scan := found.get("scan"):
         told += f"; {count(scan['files'], 'file')}, {scan['unused']} unused ({bytes_text(scan['unused_bytes'])})"
-    trash = f"{count(found['trash_files'], 'file')}, {bytes_text(found['trash_bytes'])}"
-    return told + (f"; trash {trash}" if found["trash_files"] else "; trash empty")
+    return told
+
+
+def _trash(found: dict[str, Any] | None) -> str:
+    if not found:
+        return ""
+    if not found["trash_files"]:
+        return "empty"
+    return f"{count(found['trash_files'], 'file')}, {bytes_text(found['trash_bytes'])}"
 
 
 def _certificate(found: dict[str, Any] | None) -> str:
