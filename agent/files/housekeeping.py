@@ -47,7 +47,7 @@ class Housekeeping:
         found = dict(await self._expired()).get(leftover.target)
         if found is None:
             raise NotFound("is not in the trash any more")
-        _, kept = await self._trash.purge([found], "Trash expired")
+        kept = await self._trash.expire([found])
         if kept:
             raise Conflict(kept[0].reason)
         return found.size

@@ -78,17 +78,24 @@ class TrashRoom:
 
     async def empty(self) -> tuple[list[TrashedFile], list[Kept]]:
         """Remove everything in the trash for good: what was, and what was not, and why."""
-        return await self.purge(await self._store.trash(), "Trash emptied")
+        gone, kept = await self._purge(await self._store.trash())
+        if gone:
+            log.info("Trash emptied", files=len(gone), bytes=_size(gone), kept=len(kept))
+        return gone, kept
 
-    async def purge(self, files: Sequence[TrashedFile], event: str) -> tuple[list[TrashedFile], list[Kept]]:
-        """Remove these files from the trash for good, and say so."""
+    async def expire(self, files: Sequence[TrashedFile]) -> list[Kept]:
+        """Remove these files, whose time is over, from the trash for good: what was not, and why."""
+        gone, kept = await self._purge(files)
+        if gone:
+            log.info("Trash expired", files=len(gone), bytes=_size(gone), kept=len(kept))
+        return kept
+
+    async def _purge(self, files: Sequence[TrashedFile]) -> tuple[list[TrashedFile], list[Kept]]:
         gone: list[TrashedFile] = []
         kept: list[Kept] = []
         for batch in batches(files):
             _sort(batch, await self._store.purge(batch), gone, kept)
         self.purged.add(file.size for file in gone)
-        if gone:
-            log.info(event, files=len(gone), bytes=sum(file.size for file in gone), kept=len(kept))
         return gone, kept
 
     async def tidy(self) -> None:
@@ -111,7 +118,7 @@ class TrashRoom:
         trash = [file for file in await self._store.trash() if file.filename not in named]
         now = await self._store.now()
         old = expired(trash, now, self._live.config.files.trash_ttl)
-        await self.purge(old, "Trash expired")
+        await self.expire(old)
         await self._make_room(trash[len(old) :], now)
 
     async def look(self) -> None:
@@ -161,7 +168,7 @@ class TrashRoom:
             log.warning(
                 "Trash let go early: the disk is fuller than files.trash_watermark",
                 files=len(early),
-                bytes=sum(file.size for file in early),
+                bytes=_size(early),
                 todo="free space on the file store's disk, or raise files.trash_watermark",
             )
 
@@ -176,6 +183,10 @@ class TrashRoom:
 
 def _errors(filenames: Sequence[str], reason: str) -> list[FieldError]:
     return [FieldError("filenames", f"{filename} {reason}") for filename in filenames]
+
+
+def _size(files: Sequence[TrashedFile]) -> int:
+    return sum(file.size for file in files)
 
 
 def _sort(

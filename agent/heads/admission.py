@@ -18,10 +18,13 @@ from agent.heads.introduction import MOST_HEADS, JoinRequest, Welcome, check_clo
 from agent.heads.record import HEADS, grown
 from agent.heads.registry import HeadRegistry
 from agent.heads.roster import listing
+from agent.heads.single_use import FIELD, check_place, check_unused
+from agent.heads.tokens import Claims
 from agent.heads.tombstones import revival
 from agent.model import Kind, Record, rfc3339
-from agent.ports import ABSENT, Change, Clock, ClusterEngine, Issued, Registrar, Store
+from agent.ports import ABSENT, Change, Clock, ClusterEngine, Issued, Put, Registrar, Store
 from agent.records import put, until_settled
+from agent.records.shape import CLUSTER
 from agent.records.spec import Body
 
 log = structlog.get_logger()
@@ -52,22 +55,30 @@ class Admission:
         self._engine = engine
         self._clock = clock
         self._turn = asyncio.Lock()
+        self._unproved: dict[str, str] = {}
+        """By the id of a token for one head: whom it let in, until that has shown itself to be a member."""
 
-    async def admit(self, asked: JoinRequest) -> Welcome:
+    async def admit(self, asked: JoinRequest, once: Claims | None = None) -> Welcome:
         """Let this head in and give it what it needs; the same head asking again is given the same again.
 
-        Raises Conflict (`version`, `clock`, `engine`, `uid-taken`, `full`, `no-member`), Invalid, or Unavailable.
+        `once`: the token that it came with, where that is good for one head. Raises Conflict (`version`, `clock`,
+        `engine`, `uid-taken`, `full`, `no-member`), Denied (`token-used`, `token-elsewhere`), Invalid, or Unavailable.
         """
         check_protocol(asked.protocol, asked.version, __version__)
         check_clocks(asked.time, self._clock.now())
         check_engine(self._engine.kind, asked.engines)
         fields = self._fields(asked)
+        if once is not None:
+            check_place(once, self._registry.self_uid, shared=self._engine.kind != "sqlite")
+            fields[FIELD] = once.token_id
         async with self._turn:
             await self._registry.load()
             self._check_member()
             issued = await self._registrar().certify(asked.request, asked.uid, asked.names, fields.get("addresses", ()))
             fields |= {"ca_pem": issued.ca_pem, "key_sha256": issued.key_sha256, "version": asked.version[:100]}
-            record = await until_settled(lambda: self._write(asked.uid, fields, issued))
+            record = await until_settled(lambda: self._write(asked.uid, fields, issued, once))
+            if once is not None and once.token_id is not None:
+                self._unproved[once.token_id] = asked.uid
             await self._registry.load()
             try:
                 attachment = await self._engine.invite(asked.uid, asked.peer_url or "")
@@ -84,6 +95,29 @@ class Admission:
             todo="it was given the cluster's CA with its key: make sure that this was meant",
         )
         return Welcome(issued, listing(self._registry.members.cluster, heads, tombstones), attachment)
+
+    def proved(self, uid: str) -> None:
+        """That head has shown itself to be a member: its join can be taken back no more."""
+        self._unproved = {token: head for token, head in self._unproved.items() if head != uid}
+
+    async def withdraw(self, once: Claims) -> str:
+        """Take back that a head was let in with that token, which is then as unused; the head's uid.
+
+        Raises NotFound where there is nothing to take back (any more), or what HeadDirectory.remove does.
+        """
+        uid = self._unproved.get(once.token_id or "")
+        if uid is None:
+            raise NotFound("no join with this token is under way here, so there is nothing to take back")
+        async with self._turn:
+            await self._forget_use(await self._directory.remove(uid, force=True))
+            self.proved(uid)
+        return uid
+
+    async def _forget_use(self, removed: Record) -> None:
+        """Have the tombstone of a head that never came in not count as the use of a token."""
+        tombstone = await self._store.get(Kind.TOMBSTONE, removed.uid)
+        if tombstone is not None and tombstone.body.pop(FIELD, None) is not None:
+            await self._store.commit(Put(Kind.TOMBSTONE, removed.uid, tombstone.body, expect=tombstone.revision))
 
     def _fields(self, asked: JoinRequest) -> Body:
         """The record's fields, checked as those of any head; raises Invalid."""
@@ -104,25 +138,34 @@ class Admission:
         if members.self_uid not in members.heads:
             raise Conflict("this head is not in its cluster any more: ask another head to let you in", code="no-member")
 
-    async def _write(self, uid: str, fields: Body, issued: Issued) -> Record:
+    async def _write(self, uid: str, fields: Body, issued: Issued, once: Claims | None) -> Record:
         """Write the newcomer's record, once; raises Conflict, and Stale when another write came in between."""
+        heads, tombstones = await self._store.records(Kind.HEAD), await self._store.records(Kind.TOMBSTONE)
+        unchanged = await self._cluster_unchanged()
+        if once is not None:
+            check_unused(once, uid, heads, tombstones)
         present = await self._store.get(Kind.HEAD, uid)
         if present is not None:
             _check_same(present, fields, issued)
             body = grown(present.body, {**present.body, **fields})
             if body != present.body:
-                await self._commit(put(HEADS, uid, body, present.revision))
+                await self._commit(put(HEADS, uid, body, present.revision), *unchanged)
                 audit.changed(present, Record(Kind.HEAD, uid, 0, body))
             return Record(Kind.HEAD, uid, present.revision, body)
-        if len(await self._store.records(Kind.HEAD)) >= MOST_HEADS:
+        if len(heads) >= MOST_HEADS:
             raise Conflict(
                 f"the cluster has {MOST_HEADS} heads, and more are not supported: remove one first", code="full"
             )
         generation, gone = await revival(self._store, uid)
         body = {**fields, "joined": rfc3339(self._clock.now()), "generation": generation}
-        record = Record(Kind.HEAD, uid, await self._commit(put(HEADS, uid, body, ABSENT), *gone), body)
+        record = Record(Kind.HEAD, uid, await self._commit(put(HEADS, uid, body, ABSENT), *gone, *unchanged), body)
         audit.registered(record)
         return record
+
+    async def _cluster_unchanged(self) -> list[Change]:
+        """Writes the cluster's id as it is: of two heads that let somebody in at a time, one has to look anew."""
+        cluster = await self._store.get(Kind.CLUSTER, CLUSTER)
+        return [] if cluster is None else [Put(cluster.kind, cluster.uid, cluster.body, cluster.name, cluster.revision)]
 
     async def _commit(self, *changes: Change) -> int:
         try:
@@ -135,9 +178,9 @@ class Admission:
     async def _take_back(self, record: Record) -> None:
         """Have nothing left of a head that cannot be let in after all; whoever cannot do that leaves it to people."""
         try:
-            await self._directory.remove(record.uid, force=True)
+            await self._forget_use(await self._directory.remove(record.uid, force=True))
         except AgentError as err:
-            todo = "remove the head with DELETE /head/<uid>, or have it join again"
+            todo = f"`cw-headctl heads evict {record.uid}` takes it away; or have the head join again"
             log.warning(
                 "Record of a head that could not join is left", head_uid=record.uid, reason=err.reason, todo=todo
             )

@@ -195,7 +195,9 @@ class Heartbeat:
         """Beat over an open link until it breaks, from now on; gives why it did."""
         self._lines[uid] = line
         if outage.end():
-            log.info("Heartbeats reach a head again", head_uid=uid, after=round(self._clock.monotonic() - outage.began, 1))
+            log.info(
+                "Heartbeats reach a head again", head_uid=uid, after=round(self._clock.monotonic() - outage.began, 1)
+            )
         else:
             log.debug("Heartbeats reach a head", head_uid=uid)
         try:

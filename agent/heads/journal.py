@@ -30,7 +30,7 @@ class Journal:
             case State.DOWN if judged is not None and judged.clean:
                 log.info("Head has stopped", **fields)
             case State.DOWN:
-                todo = "start its agent, or remove it with DELETE /heads/down if it will not come back"
+                todo = f"start its agent, or, if it will not come back, remove it: `cw-headctl heads evict {turn.uid}`"
                 log.warning("Head is down", **fields, todo=todo)
             case State.SUSPECT:
                 log.info("Head is suspect", **fields)

@@ -90,8 +90,7 @@ class Performer:
             result, detail = Result.FAILED, err.reason
         done = Done(action, result, detail, round(self._clock.monotonic() - began, 3))
         self.ended[action, result] += 1
-        tell = log.info if result is Result.DONE else log.warning
-        tell("Service action", unit=unit, action=str(action), result=str(result), detail=detail, took=done.took)
+        _say(unit, done)
         return done
 
     async def _do(self, action: Action, unit: str, timeout: float) -> tuple[Result, str | None]:
@@ -134,6 +133,14 @@ class Performer:
         if as_asked:
             return Result.DONE, None
         return Result.FAILED, f"its unit file is {state or 'not there'} afterwards; the journal says more"
+
+
+def _say(unit: str, done: Done) -> None:
+    told = {"action": str(done.action), "result": str(done.result), "detail": done.detail, "took": done.took}
+    if done.result is Result.DONE:
+        log.info("Service action", unit=unit, **told)
+    else:
+        log.warning("Service action", unit=unit, **told)
 
 
 _NOT_SWITCHED = {

@@ -232,8 +232,7 @@ class Supervisor:
         self._units[unit.name] = unit
         self._name(old, unit)
         if self._filled.is_set() and (old is None or is_up(old) != is_up(unit)):
-            event = "Service is up" if is_up(unit) else "Service is down"
-            log.info(event, unit=unit.name, state=unit.active_state, sub_state=unit.sub_state, result=unit.result)
+            _say_turned(unit)
         self.healer.notice(unit)
 
     def _drop(self, name: str) -> None:
@@ -255,3 +254,12 @@ class Supervisor:
         if not self._warned:
             self._warned = True
             log.warning("Systemd not reachable", reason=reason, todo="see `systemctl status dbus`; retrying by itself")
+
+
+def _say_turned(unit: Unit) -> None:
+    if is_up(unit):
+        log.info("Service is up", unit=unit.name, state=unit.active_state, sub_state=unit.sub_state)
+    else:
+        log.info(
+            "Service is down", unit=unit.name, state=unit.active_state, sub_state=unit.sub_state, result=unit.result
+        )
