@@ -141,7 +141,7 @@ class _Looks:
         ]
         findings = [
             *heads_check.states(self._uid, seen, outlook.standing),
-            *heads_check.hearing(self._uid, seen, around.live.config.heartbeat.timeout),
+            *heads_check.hearing(self._uid, seen, around.live.config.heartbeat.timeout, PROTOCOL),
             *heads_check.versions(self._uid, seen, PROTOCOL),
             *clocks.clocks(self._uid, ahead),
         ]
@@ -162,6 +162,7 @@ class _Looks:
             beat.protocol if beat else None,
             agent=bool(head.url),
             refusal=refusal,
+            up_for=_age(condition.since, self._around.clock.now()) if condition.since else None,
         )
 
     async def _ask(self, uids: Sequence[str]) -> tuple[dict[str, float], dict[str, str]]:

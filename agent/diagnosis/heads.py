@@ -30,6 +30,8 @@ class HeadSeen(Struct, frozen=True):
     """Whether its record has the url of an agent; one without was registered by hand."""
     refusal: str | None = None
     """Why it did not answer when it was asked just now."""
+    up_for: float | None = None
+    """Seconds since it came up, as far as is known."""
 
 
 def states(self_uid: str, heads: Sequence[HeadSeen], standing: str) -> list[Finding]:
@@ -53,12 +55,17 @@ def states(self_uid: str, heads: Sequence[HeadSeen], standing: str) -> list[Find
     return found or [ok("heads", "all heads", f"{up} of {len(heads)} up")]
 
 
-def hearing(self_uid: str, heads: Sequence[HeadSeen], timeout: float) -> list[Finding]:
-    """Which heads that are up do not hear each other, or do not answer this one; `timeout` is the heartbeat's."""
-    up = {head.uid: head for head in heads if head.state == "up" and head.agent}
+def hearing(self_uid: str, heads: Sequence[HeadSeen], timeout: float, protocol: int) -> list[Finding]:
+    """Which heads that are up do not hear each other, or do not answer this one; `timeout` is the heartbeat's.
+
+    Those that have just come up are given half of it to find each other; whom those hear that speak a newer
+    `protocol` than this one's cannot be read.
+    """
+    up = {head.uid: head for head in heads if head.state == "up" and head.agent and not _is_new(head, timeout / 2)}
+    telling = [uid for uid, head in sorted(up.items()) if head.protocol is None or head.protocol <= protocol]
     found = []
     for uid, head in sorted(up.items()):
-        deaf = [other for other in sorted(up) if other != uid and head.heard_by.get(other, timeout) >= timeout]
+        deaf = [other for other in telling if other != uid and head.heard_by.get(other, timeout) >= timeout]
         if deaf:
             names = ", ".join("this head" if other == self_uid else other for other in deaf)
             detail = f"it is up, and not heard by {names}"
@@ -68,6 +75,10 @@ def hearing(self_uid: str, heads: Sequence[HeadSeen], timeout: float) -> list[Fi
             todo = f"{_LOOK}, and at the firewall before port 52390"
             found.append(warning("links", uid, f"it beats, and did not answer this head: {head.refusal}", todo))
     return found or [ok("links", "all heads", "all heads that are up hear each other")]
+
+
+def _is_new(head: HeadSeen, patience: float) -> bool:
+    return head.up_for is not None and 0 <= head.up_for < patience
 
 
 def versions(self_uid: str, heads: Sequence[HeadSeen], protocol: int) -> list[Finding]:
