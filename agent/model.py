@@ -72,6 +72,8 @@ class Head(Struct, frozen=True, omit_defaults=True):
     edition: Count = 0
     """Grows with every change of the record within one generation."""
     version: str | None = None
+    joined_with: tuple[str, ...] = ()
+    """The ids of the tokens with which it came in, of those that are good for one head."""
 
 
 class Departure(StrEnum):
@@ -91,6 +93,8 @@ class Tombstone(Struct, frozen=True):
     description: str = ""
     addresses: tuple[str, ...] = ()
     """With `ca_pem`, how the head would prove itself, so that it can be told that it is gone."""
+    joined_with: tuple[str, ...] = ()
+    """As in the head's record: such a token lets nobody in again."""
 
 
 class Service(Struct, frozen=True):

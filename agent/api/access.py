@@ -115,7 +115,7 @@ class AccessGate(Gate):
         token = _bearer(request)
         claims = self._tokens.verify(token, self._members(), self._clock.now())
         check_permission(claims, route.permission)
-        return replace(connection.caller, subject=claims.subject, token_id=claims.token_id)
+        return replace(connection.caller, claims=claims)
 
     def _as_known_head(self, request: web.BaseRequest, connection: _Connection, peer: Peer) -> Caller:
         members, modes, now = self._members(), self._live.config.access.known_heads, self._clock.now()

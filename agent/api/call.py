@@ -16,6 +16,7 @@ from agent.api.answers import Answers
 from agent.api.query import Parameter
 from agent.api.rooms import Rooms
 from agent.errors import FieldError, Invalid, Malformed, TooLarge
+from agent.heads.tokens import Claims
 
 T = TypeVar("T")
 
@@ -48,14 +49,22 @@ class Caller:
     """The socket peer's address, or "local"."""
     uid: int | None = None
     """The peer process's uid (SO_PEERCRED), on the Unix socket."""
-    subject: str | None = None
-    """A verified token's subject."""
-    token_id: str | None = None
-    """Names a verified token; the audit of its making has the same."""
+    claims: Claims | None = None
+    """What a verified token says."""
     head: str | None = None
     """The uid of the known head that calls."""
     known_by: str | None = None
     """How it was recognised: by its certificate or by its address."""
+
+    @property
+    def subject(self) -> str | None:
+        """A verified token's subject."""
+        return self.claims.subject if self.claims else None
+
+    @property
+    def token_id(self) -> str | None:
+        """Names a verified token; the audit of its making has the same."""
+        return self.claims.token_id if self.claims else None
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from agent.api.call import Answer, Call
 from agent.errors import Conflict, Denied, Failed, Invalid, NotFound, TimedOut, Unavailable
 from agent.heads.introduction import JoinRequest, Welcome
 from agent.heads.joining import Joined
+from agent.heads.single_use import single_use
 from agent.heads.sponsor import Invitation
 from agent.records.steps import Step
 
@@ -23,7 +24,7 @@ class JoinBody(Struct, frozen=True, forbid_unknown_fields=True):
     """The body of POST /head/join: what the operator brings from the cluster."""
 
     url: Annotated[str, Meta(max_length=2048, description="Where a head of the cluster answers")]
-    token: Annotated[str, Meta(max_length=8192, description="A token of that cluster with HeadsWrite")]
+    token: Annotated[str, Meta(max_length=8192, description="A token of that cluster with HeadsJoin")]
     ca_sha256: Annotated[str, Meta(max_length=200, description="SHA-256 of the DER of the cluster's CA")]
     force: Annotated[bool, Meta(description="Give up this head's own objects for the cluster's")] = False
 
@@ -33,11 +34,16 @@ class JoinBody(Struct, frozen=True, forbid_unknown_fields=True):
         return f"JoinBody({self.url!r})"
 
 
+_USED = ("token-used", "token-elsewhere")
 _NOT_LET_IN = {
     Conflict: ("version", "clock", "engine", "uid-taken", "full", "no-member", "ca-exchange", "peer-url-taken", "busy"),
     Unavailable: ("unhealthy", "unavailable"),
 }
-ADMITTED = Answers(data=Welcome, fails=together(WRITES, _NOT_LET_IN, {Denied: ("tls-only",)}))
+ADMITTED = Answers(data=Welcome, fails=together(WRITES, _NOT_LET_IN, {Denied: ("tls-only", *_USED)}))
+WITHDRAWN = Answers(
+    data=str,
+    fails=together(WRITES, {Denied: ("tls-only",), NotFound: ("not-found",), Conflict: ("quorum", "busy")}),
+)
 JOINED = Answers(
     data=Joined,
     fails=together(
@@ -45,7 +51,7 @@ JOINED = Answers(
         _NOT_LET_IN,
         {
             Invalid: ("hash", "invalid"),
-            Denied: ("unauthenticated", "expired", "permission", "local-only", "denied"),
+            Denied: ("unauthenticated", "expired", "permission", "local-only", "denied", *_USED),
             Conflict: ("wrong-ca", "self", "joined-elsewhere", "has-objects", "no-record", "other-etcd", "conflict"),
             NotFound: ("not-found",),
             Failed: ("not-an-agent", "refused", "failed"),
@@ -66,10 +72,20 @@ async def admit(call: Call) -> Answer:
             "a head that joins asks over TLS with its token: run cw-headctl join on that head", code="tls-only"
         )
     asked = await call.body_as(JoinRequest)
-    welcome = await call.rooms.admission.admit(asked)
+    welcome = await call.rooms.admission.admit(asked, single_use(call.caller.claims))
     call.about["head_uid"] = asked.uid
     log.warning("CA key handed out", head_uid=asked.uid, audit=1)
     return Answer(welcome, headers={"Cache-Control": "no-store"})
+
+
+async def withdraw(call: Call) -> Answer:
+    """DELETE /heads/join: a head that was let in and could not come in after all takes that back."""
+    once = single_use(call.caller.claims)
+    if once is None:
+        raise NotFound("this token lets in any number of heads: remove the one that you mean with DELETE /head/<uid>")
+    uid = await call.rooms.admission.withdraw(once)
+    call.about["head_uid"] = uid
+    return Answer(uid)
 
 
 async def join(call: Call) -> Answer:

@@ -13,7 +13,8 @@ from agent.api.answers import READS, Answers, together
 from agent.api.call import Answer, Call
 from agent.config.values import duration
 from agent.errors import Conflict, FieldError, Invalid, Unavailable
-from agent.heads.tokens import PERMISSIONS, is_subject
+from agent.heads.single_use import LIFESPAN
+from agent.heads.tokens import JOINING, PERMISSIONS, is_subject
 from agent.model import rfc3339
 
 log = structlog.get_logger()
@@ -49,7 +50,10 @@ async def make_token(call: Call) -> Answer:
     permissions = _permissions(asked.permissions)
     if not is_subject(asked.subject):
         raise _invalid("subject", "must be 1 to 128 letters, digits, spaces and ._@+:/=-, the first a letter or digit")
-    issued = await call.rooms.token_maker.make(asked.subject, permissions, _lifespan(asked.lifespan))
+    lifespan = _lifespan(asked.lifespan)
+    if JOINING in permissions and lifespan > LIFESPAN:
+        raise _invalid("lifespan", f"is at most {LIFESPAN.total_seconds() / 3600:g} h with {JOINING}")
+    issued = await call.rooms.token_maker.make(asked.subject, permissions, lifespan)
     claims = issued.claims
     expires = rfc3339(claims.expires)
     log.info(

@@ -10,7 +10,7 @@ import re
 from agent.ctl.client import ask
 from agent.ctl.outcome import Exit, Failure, Outcome
 
-_JOIN = {"lifespan": "1h", "permissions": ["HeadsWrite"], "subject": "join"}
+_JOIN = {"lifespan": "1h", "permissions": ["HeadsJoin"], "subject": "join"}
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", re.DOTALL)
 
 

@@ -18,7 +18,7 @@ from agent.heads.introduction import MOST_HEADS, JoinRequest, Welcome, check_clo
 from agent.heads.record import HEADS, grown
 from agent.heads.registry import HeadRegistry
 from agent.heads.roster import listing
-from agent.heads.single_use import FIELD, check_place, check_unused
+from agent.heads.single_use import FIELD, check_place, check_unused, with_use, without_use
 from agent.heads.tokens import Claims
 from agent.heads.tombstones import revival
 from agent.model import Kind, Record, rfc3339
@@ -70,7 +70,6 @@ class Admission:
         fields = self._fields(asked)
         if once is not None:
             check_place(once, self._registry.self_uid, shared=self._engine.kind != "sqlite")
-            fields[FIELD] = once.token_id
         async with self._turn:
             await self._registry.load()
             self._check_member()
@@ -83,7 +82,7 @@ class Admission:
             try:
                 attachment = await self._engine.invite(asked.uid, asked.peer_url or "")
             except AgentError:
-                await self._take_back(record)
+                await self._take_back(record, once)
                 raise
             heads, tombstones = await self._store.records(Kind.HEAD), await self._store.records(Kind.TOMBSTONE)
         log.warning(
@@ -109,15 +108,16 @@ class Admission:
         if uid is None:
             raise NotFound("no join with this token is under way here, so there is nothing to take back")
         async with self._turn:
-            await self._forget_use(await self._directory.remove(uid, force=True))
+            await self._forget_use(await self._directory.remove(uid, force=True), once)
             self.proved(uid)
         return uid
 
-    async def _forget_use(self, removed: Record) -> None:
-        """Have the tombstone of a head that never came in not count as the use of a token."""
+    async def _forget_use(self, removed: Record, once: Claims) -> None:
+        """Have the tombstone of a head that never came in not count as the use of that token."""
         tombstone = await self._store.get(Kind.TOMBSTONE, removed.uid)
-        if tombstone is not None and tombstone.body.pop(FIELD, None) is not None:
-            await self._store.commit(Put(Kind.TOMBSTONE, removed.uid, tombstone.body, expect=tombstone.revision))
+        if tombstone is not None:
+            body = {**tombstone.body, FIELD: without_use(tombstone.body.get(FIELD, ()), once)}
+            await self._store.commit(Put(Kind.TOMBSTONE, removed.uid, body, expect=tombstone.revision))
 
     def _fields(self, asked: JoinRequest) -> Body:
         """The record's fields, checked as those of any head; raises Invalid."""
@@ -147,7 +147,7 @@ class Admission:
         present = await self._store.get(Kind.HEAD, uid)
         if present is not None:
             _check_same(present, fields, issued)
-            body = grown(present.body, {**present.body, **fields})
+            body = grown(present.body, with_use({**present.body, **fields}, [present], once))
             if body != present.body:
                 await self._commit(put(HEADS, uid, body, present.revision), *unchanged)
                 audit.changed(present, Record(Kind.HEAD, uid, 0, body))
@@ -157,6 +157,8 @@ class Admission:
                 f"the cluster has {MOST_HEADS} heads, and more are not supported: remove one first", code="full"
             )
         generation, gone = await revival(self._store, uid)
+        former = [tombstone for tombstone in tombstones if tombstone.uid == uid]
+        fields = with_use(fields, former, once)
         body = {**fields, "joined": rfc3339(self._clock.now()), "generation": generation}
         record = Record(Kind.HEAD, uid, await self._commit(put(HEADS, uid, body, ABSENT), *gone, *unchanged), body)
         audit.registered(record)
@@ -175,10 +177,12 @@ class Admission:
         except Conflict as err:
             raise Stale("a record has come in between") from err
 
-    async def _take_back(self, record: Record) -> None:
+    async def _take_back(self, record: Record, once: Claims | None) -> None:
         """Have nothing left of a head that cannot be let in after all; whoever cannot do that leaves it to people."""
         try:
-            await self._forget_use(await self._directory.remove(record.uid, force=True))
+            await self._directory.remove(record.uid, force=True)
+            if once is not None:
+                await self._forget_use(record, once)
         except AgentError as err:
             todo = f"`cw-headctl heads evict {record.uid}` takes it away; or have the head join again"
             log.warning(

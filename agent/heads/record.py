@@ -58,6 +58,9 @@ class HeadKept(Struct):
     generation: Annotated[int, Meta(description="Grows when the head comes back after it was removed")] = 1
     edition: Annotated[int, Meta(description="Grows with every change of the record within a generation")] = 0
     version: Annotated[str | None, Meta(description="The version of its agent")] = None
+    joined_with: Annotated[
+        tuple[str, ...], Meta(description="The ids of the tokens for one head with which it came in")
+    ] = ()
 
 
 def _addresses(given: tuple[str, ...]) -> tuple[str, ...]:

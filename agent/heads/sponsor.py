@@ -62,7 +62,10 @@ class Sponsor:
 
         Never before it did: until then the record may be that of another head with the same uid.
         """
-        _data(await self._send("DELETE", f"/head/{uid}?force=1", None))
+        answer = await self._send("DELETE", "/heads/join", None)
+        if answer.status in (404, 405):  # the token was one with HeadsWrite; or the agent there is of version 0.1
+            answer = await self._send("DELETE", f"/head/{uid}?force=1", None)
+        _data(answer)
 
     async def _send(self, method: str, path: str, body: Any) -> PeerAnswer:
         return await self._introductions.ask(self._url, self._ca, self._token, method, path, body)

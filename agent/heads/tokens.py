@@ -12,9 +12,14 @@ from agent.errors import Denied, Unauthenticated
 from agent.heads.members import Members
 from agent.model import UID_PATTERN, Departure
 
+ADMINISTRATION = "HeadsWrite"
+"""Can change keys, and so makes its holder the cluster's administrator."""
+JOINING = "HeadsJoin"
+"""Lets one head in, once, and nothing else; whoever has HeadsWrite may let in any number."""
 PERMISSIONS = (
     "HeadsRead",
-    "HeadsWrite",
+    ADMINISTRATION,
+    JOINING,
     "ImagesRead",
     "ImagesWrite",
     "BootConfigsRead",
@@ -22,7 +27,7 @@ PERMISSIONS = (
     "ReposRead",
     "ReposWrite",
 )
-"""What a token can allow. HeadsWrite can change keys and so makes its holder the cluster's administrator."""
+"""What a token can allow."""
 
 MAX_BYTES = 8192
 """A longer token is not even looked at."""
@@ -137,7 +142,8 @@ def check_dates(claims: Claims, now: datetime) -> None:
 
 def check_permission(claims: Claims, permission: str | None) -> None:
     """Raises Denied when the token does not carry the permission that the route names."""
-    if permission is None or permission not in claims.permissions:
+    enough = {permission, ADMINISTRATION} if permission == JOINING else {permission}
+    if claims.permissions.isdisjoint(enough):
         raise Denied(
             f"the token of {claims.subject} does not carry the permission {permission}, which this route needs",
             code="permission",

@@ -13,7 +13,7 @@ from agent.records.spec import plain
 def tombstone_of(record: Record, departure: Departure, at: str) -> Tombstone:
     """What is kept of a head with that record; `at` is RFC 3339 UTC."""
     body = HEADS.view(record)
-    kept = {name: body[name] for name in ("generation", "ca_pem", "description", "addresses")}
+    kept = {name: body[name] for name in ("generation", "ca_pem", "description", "addresses", "joined_with")}
     return Tombstone(departure, at, **kept)
 
 

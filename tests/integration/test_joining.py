@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from tests.support.company import eventually, running, shown
@@ -118,3 +119,22 @@ async def test_each_refusal_has_its_word_and_changes_nothing(tmp_path: Path) -> 
     assert "Joined a cluster" in everything
     for secret in (good["token"], foreign, "PRIVATE KEY"):
         assert secret not in everything
+
+
+async def test_what_is_printed_for_one_head_lets_in_no_second_one(tmp_path: Path) -> None:
+    with running(tmp_path, 3) as (first, second, third):
+        made = first.ctl("--json", "token", "--join")
+        invitation = {name: json.loads(made.stdout)[name] for name in ("url", "token", "ca_sha256")}
+        joined = await second.ask("POST", "/head/join", invitation)
+        assert joined[0] == 200, shown(joined)
+
+        refused = await third.ask("POST", "/head/join", invitation)
+
+        assert (refused[0], refused[1]["code"]) == (403, "token-used"), shown(refused)
+        assert second.uid in refused[1]["reason"]
+        assert set(await first.heads()) == {first.uid, second.uid}
+        await first.data("DELETE", f"/head/{second.uid}?force=1")
+        again = await second.ask("POST", "/head/join", invitation)
+        assert (again[0], again[1]["code"]) == (403, "token-used"), shown(again)
+        longer = await first.ask("POST", "/head/token", {"permissions": ["HeadsJoin"], "lifespan": "13h"})
+        assert longer[0] == 422, shown(longer)

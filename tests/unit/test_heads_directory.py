@@ -45,6 +45,7 @@ async def test_heads_are_shown_with_their_states(room: HeadRoom) -> None:
         "generation": 1,
         "edition": 0,
         "version": None,
+        "joined_with": [],
         "state": "unknown",
         "last_seen": None,
         "since": None,
