@@ -102,8 +102,10 @@ class Links:
         except Denied as err:  # it is not known any more, or not as it was: if it may, it links again
             log.debug("Heartbeat link closed", peer=link.head, reason=err.reason)
         except AgentError as err:
-            tell = log.warning if self.worth_telling(link.head, _NO_BEATS) else log.debug
-            tell("Heartbeat link closed", peer=link.head, reason=err.reason)
+            if self.worth_telling(link.head, _NO_BEATS):
+                log.warning("Head sends no heartbeats that can be taken", peer=link.head, reason=err.reason)
+            else:
+                log.debug("Heartbeat link closed", peer=link.head, reason=err.reason)
         finally:
             if self._links.get(link.head) is link:
                 del self._links[link.head]

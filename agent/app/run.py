@@ -57,7 +57,7 @@ async def run(path: Path, live: Live) -> int:
             log.error("Agent failed", reason=str(err))
         status = 1
     except* Exception as group:  # a bug ends the process in order, with its traceback in the journal
-        log.error("Agent failed", exc_info=group)
+        log.error("Agent met a bug", exc_info=group)
         status = 1
     finally:
         logging.close()

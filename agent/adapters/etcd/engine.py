@@ -211,7 +211,7 @@ class HeadEngine:
                 raise
             finally:
                 await self._drop("moving")
-        log.warning("Database begun", engine=kind, cluster=self._choice.cluster or None)
+        log.warning("Database engine begun", engine=kind, cluster=self._choice.cluster or None)
 
     async def _less_and_less_often(self, begin: Callable[[], Awaitable[None]]) -> None:
         """Do what was begun, or has to be begun, unless that has failed just now."""
