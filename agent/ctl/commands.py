@@ -112,6 +112,13 @@ COMMANDS: tuple[Command, ...] = (
         degraded="it is not up",
     ),
     Command(
+        "heads down",
+        "heads:down",
+        "List the heads that are down, and those of which nobody knows",
+        Reach.TOKEN,
+        degraded="there is one",
+    ),
+    Command(
         "heads evict",
         "heads:evict",
         "Remove a head that is gone for good, or all that are down",

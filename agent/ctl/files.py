@@ -90,6 +90,7 @@ def _removed(reply: Reply) -> Outcome:
     lines += map(_kept, kept)
     if reply.data:
         lines.append(f"In the trash: {_amount(reply.data)}; `cw-headctl files restore FILE` brings one back.")
+        lines.append("The space is free once they have gone from there: `cw-headctl files empty-trash`.")
     elif not kept:
         lines.append("Nothing to remove: every file is referred to, in use or too young.")
     data = {"removed": reply.data, "kept": kept}

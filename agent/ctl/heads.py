@@ -11,6 +11,8 @@ from agent.ctl.outcome import Exit, Failure, Outcome, Plan
 from agent.ctl.show import count, sentence
 
 _WORST_FIRST = ("down", "unknown", "suspect", "up")
+_OF_LATE = 10.0
+"""Seconds in which a head that is up is heard a few times."""
 
 
 def listing(arguments: argparse.Namespace) -> Outcome:
@@ -40,6 +42,23 @@ def show(arguments: argparse.Namespace) -> Outcome:
     heads, _ = _one(arguments, f"show the head {arguments.uid}")
     rows = [(name, _text(value)) for head in heads.values() for name, value in head.items() if name != "ca_pem"]
     return Outcome(heads, ("field", "value"), rows, "There is no such head.", exit=_exit(heads))
+
+
+def down(arguments: argparse.Namespace) -> Outcome:
+    """List the heads that are down; degraded when there is one, or one of which this head knows nothing."""
+    reply = ask(arguments.agent, "GET", "/heads/down", doing="list the heads that are down")
+    unknown = reply.envelope.get("meta", {}).get("unknown", [])
+    lines = [f"It is not known whether these are up: {', '.join(unknown)}."] if unknown else []
+    if reply.data:
+        lines.append("What is gone for good is removed with `cw-headctl heads evict --down`; wait for the others.")
+    return Outcome(
+        reply.data,
+        ("uid", "down since", "last seen", "description"),
+        [(head["uid"], head["down_since"], head["last_seen"], head["description"]) for head in reply.data],
+        "No head is down.",
+        lines,
+        Exit.DEGRADED if reply.data or unknown else Exit.OK,
+    )
 
 
 def plan_eviction(arguments: argparse.Namespace) -> Plan | Outcome:
@@ -112,7 +131,10 @@ def _warnings(reply: Reply) -> list[str]:
 def _row(head: dict[str, Any], heads: dict[str, dict[str, Any]]) -> tuple[Any, ...]:
     heard: dict[str, float] = head["heard_by"]
     others = len(heads.keys() | heard.keys()) - 1  # this head hears others also when it is on no list any more
-    by = f"{len(heard)} of {others}, {min(heard.values()):.1f} s ago" if heard else None
+    last = min(heard.values(), default=0.0)
+    by = f"{sum(age < _OF_LATE for age in heard.values())} of {others}, {last:.1f} s ago" if heard else None
+    if heard and head["state"] == "down":
+        by = f"not for {last:.1f} s"
     return (*(head[name] for name in ("uid", "state", "last_seen", "since")), by, head["url"], head["description"])
 
 

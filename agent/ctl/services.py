@@ -8,7 +8,7 @@ from typing import Any
 from agent.ctl.client import ask
 from agent.ctl.outcome import Exit, Outcome
 
-_COLUMNS = ("name", "status", "enabled", "active_state", "since", "description")
+_FIELDS = ("name", "status", "enabled", "active_state", "since", "description")
 
 _NOW = {"enable": "start", "disable": "stop"}
 
@@ -16,9 +16,10 @@ _NOW = {"enable": "start", "disable": "stop"}
 def listing(arguments: argparse.Namespace) -> Outcome:
     """List the services; degraded when one is enabled and down."""
     services = ask(arguments.agent, "GET", "/head/services", doing="list the services").data
-    rows = [[service[column] for column in _COLUMNS] for service in services]
+    rows = [[service[field] for field in _FIELDS] for service in services]
     down = any(service["status"] == "down" and service["enabled"] == "enabled" for service in services)
-    return Outcome(services, _COLUMNS, rows, "This head has no services.", exit=Exit.DEGRADED if down else Exit.OK)
+    columns = [field.removeprefix("active_") for field in _FIELDS]
+    return Outcome(services, columns, rows, "This head has no services.", exit=Exit.DEGRADED if down else Exit.OK)
 
 
 def act(arguments: argparse.Namespace) -> Outcome:

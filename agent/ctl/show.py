@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
@@ -21,10 +22,11 @@ _COLOURS = {
     "warning": "yellow",
 }
 """What stands out, in columns that tell a state."""
-_TOLD_BY = ("state", "status", "result", "active_state")
+_TOLD_BY = ("state", "status", "result")
 _LEVELS = ("failed", "warning", "ok")
 _NARROWEST = 8
 _GAP = "  "
+_AGES = (("d", 86400), ("h", 3600), ("m", 60))
 
 
 def show(outcome: Outcome, *, as_json: bool, out: TextIO | None = None) -> None:
@@ -37,9 +39,10 @@ def show(outcome: Outcome, *, as_json: bool, out: TextIO | None = None) -> None:
         print(line, file=out)
 
 
-def text(outcome: Outcome, columns: int | None, *, coloured: bool) -> list[str]:
-    """The lines that people see, none with anything in it that a terminal would obey but our own colours."""
-    lines = _table(outcome.columns, outcome.rows, columns, coloured=coloured) if outcome.rows else []
+def text(outcome: Outcome, columns: int | None, *, coloured: bool, now: float | None = None) -> list[str]:
+    """The lines that people see at `now`, none with anything that a terminal would obey but our own colours."""
+    now = time.time() if now is None else now
+    lines = _table(outcome.columns, outcome.rows, columns, now, coloured=coloured) if outcome.rows else []
     if not outcome.rows and outcome.empty:
         lines.append(plain(outcome.empty))
     before, after = ([_line(line, coloured=coloured) for line in part] for part in (outcome.before, outcome.lines))
@@ -80,13 +83,14 @@ def count(amount: int, noun: str) -> str:
     return f"{amount} {noun}" if amount == 1 else f"{amount} {noun}s"
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]], total: int | None, *, coloured: bool) -> list[str]:
+def _table(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], total: int | None, now: float, *, coloured: bool
+) -> list[str]:
     lines = [[column.upper() for column in columns], *([_cell(value) for value in row] for row in rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
-    if total is not None:
-        widths = narrowed(
-            widths, [max(len(name), _NARROWEST) for name in columns], total - len(_GAP) * (len(widths) - 1)
-        )
+    widths = _widths(lines)
+    if total is not None and sum(widths) > (room := total - len(_GAP) * (len(widths) - 1)):
+        lines = [[_age(cell, now) or cell for cell in line] for line in lines]
+        widths = narrowed(_widths(lines), [max(len(name), _NARROWEST) for name in columns], room)
     told = []
     for number, line in enumerate(lines):
         cells = [_fit(cell, width) for cell, width in zip(line, widths, strict=True)]
@@ -95,6 +99,25 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]], total: int | N
             cells = [_coloured(cell, columns[i], head=number == 0) for i, cell in enumerate(cells)]
         told.append(_GAP.join(cells).rstrip())
     return told
+
+
+def _widths(lines: Sequence[Sequence[str]]) -> list[int]:
+    return [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+
+
+def _age(cell: str, now: float) -> str | None:
+    """A time in as few letters as a narrow terminal has room for; None of what is no time."""
+    if len(cell) != len("2026-11-24T00:00:00.000Z") or cell[-1] != "Z":
+        return None
+    import calendar  # only where times have to be shortened
+
+    try:
+        then = calendar.timegm(time.strptime(cell[:19] + cell[23:], "%Y-%m-%dT%H:%M:%SZ"))
+    except ValueError:
+        return None
+    age = max(0, int(now - then))
+    amount, unit = next(((age // size, unit) for unit, size in _AGES if age >= 2 * size), (age, "s"))
+    return f"{amount}{unit} ago"
 
 
 def narrowed(widths: Sequence[int], least: Sequence[int], total: int) -> list[int]:

@@ -59,7 +59,7 @@ def cannot_leave(self_uid: str, heads: Collection[Record]) -> Conflict:
     """Why a head without a peer has nothing to leave; `heads` are all records."""
     others = sum(head.uid != self_uid for head in heads)
     if not others:
-        return Conflict("cannot leave: this head is alone and has never had a peer; nothing was changed", code="alone")
+        return Conflict("cannot leave: this head is in no cluster with another; nothing was changed", code="alone")
     return Conflict(
         f"cannot leave: this head has never joined a cluster. The records of {others} other head(s) were registered by "
         "hand and share nothing with this head's database; DELETE /head/<uid> takes one away. Nothing was changed",

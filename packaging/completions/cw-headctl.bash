@@ -25,7 +25,7 @@ _cw_headctl() {
     done
     case $path in
         '') nouns=(status doctor logs heads services files database join leave token ca config) ;;
-        'heads') nouns=(ls show evict); options=() ;;
+        'heads') nouns=(ls show down evict); options=() ;;
         'services') nouns=(ls watch start stop restart reload enable disable); options=() ;;
         'files') nouns=(unused rm references trash restore empty-trash); options=() ;;
         'database') nouns=(clean check save load backups backup migrate recover restore); options=() ;;
@@ -36,6 +36,7 @@ _cw_headctl() {
         'logs') options=(--follow --lines --since --unit --request --peer --head-uid --priority --explain --engine); kind=none ;;
         'heads ls') options=(); kind=none ;;
         'heads show') options=(); kind=heads ;;
+        'heads down') options=(); kind=none ;;
         'heads evict') options=(--down --dry-run --force); kind=heads ;;
         'services ls') options=(); kind=none ;;
         'services watch') options=(); kind=services ;;

@@ -81,7 +81,7 @@ both = pytest.mark.parametrize("shell", ["bash", "zsh"])
     [
         (["serv"], {"services"}),
         (["services", "re"], {"restart", "reload"}),
-        (["--json", "heads", ""], {"ls", "show", "evict"}),
+        (["--json", "heads", ""], {"ls", "show", "down", "evict"}),
         (["--head", TWO, "files", "t"], {"trash"}),
         (["--watch", "5", "services", "l"], {"ls"}),
         (["--watch", "services", "l"], {"ls"}),

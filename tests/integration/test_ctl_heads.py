@@ -39,7 +39,8 @@ def test_heads_are_listed_the_worst_first_and_something_is_to_be_done(
 
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:2] for line in lines[1:5]] == [["d", "down"], ["c", "unknown"], ["b", "suspect"], ["a", "up"]]
-    assert "2 of 3, 0.2 s ago" in lines[1]
+    assert ["not for 0.2 s" in line for line in lines[1:5]] == [True, False, False, False]
+    assert "2 of 3, 0.2 s ago" in lines[2]
     assert "cut off" in lines[5]
     assert b"X-Head: " + b"x" * 32 in asked[0]
 
@@ -48,6 +49,43 @@ def test_heads_that_are_all_up_are_nothing_to_act_on(tmp_path: Path) -> None:
     with answering(tmp_path / "s", "200 OK", answer({"a": shown("a", "up")})) as asked:
         assert main(["--socket", str(tmp_path / "s"), "heads", "ls"]) == Exit.OK
     assert b"X-Head" not in asked[0]
+
+
+def test_who_has_not_heard_a_head_of_late_is_not_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    heads = {"a": shown("a", "up", b=0.5, c=61.0), "b": shown("b", "up", c=61.0), "c": shown("c", "up", a=1.0, b=1.0)}
+    with answering(tmp_path / "s", "200 OK", answer(heads)):
+        assert main(["--socket", str(tmp_path / "s"), "heads", "ls"]) == Exit.OK
+
+    lines = capsys.readouterr().out.splitlines()
+    assert all(told in line for told, line in zip(("1 of 2, 0.5 s", "0 of 2, 61", "2 of 2, 1"), lines[1:], strict=True))
+
+
+@pytest.mark.parametrize(("down", "unknown", "status"), [([], [], 0), ([], ["b"], 3), (["a", "c"], ["b"], 3)])
+def test_heads_that_are_down_are_listed_with_how_they_are_removed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], down: list[str], unknown: list[str], status: int
+) -> None:
+    times = {"last_seen": "2026-11-24T00:00:00.000Z", "down_since": "2026-11-24T00:00:06.000Z"}
+    told = [{"uid": uid, "description": f"the {uid}", "state": "down", **times} for uid in down]
+    meta = {"standing": "majority", "verdict": "agreed", "unknown": unknown}
+    with answering(tmp_path / "s", "200 OK", answer(told, meta=meta)):
+        assert main(["--socket", str(tmp_path / "s"), "heads", "down"]) == status
+
+    printed = capsys.readouterr().out
+    assert [line.split()[0] for line in printed.splitlines()[1 : 1 + len(down)]] == down
+    assert ("No head is down." in printed, "`cw-headctl heads evict --down`" in printed) == (not down, bool(down))
+    assert ("whether these are up: b." in printed) == bool(unknown)
+
+
+def test_a_head_that_cannot_be_reached_is_unreachable_and_says_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = json.dumps(
+        {"success": False, "reason": f"head {HEAD} cannot be reached at x: refused", "code": "unreachable"}
+    )
+    words = ["--socket", str(tmp_path / "s"), "--head", HEAD, "services"]
+    with answering(tmp_path / "s", "503 Service Unavailable", gone):
+        assert main(words) == Exit.UNREACHABLE
+    assert "`systemctl status clusterware-head-agent` there" in capsys.readouterr().err
 
 
 def test_a_head_is_shown_without_its_certificates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -129,7 +129,15 @@ def _again(move: Move) -> str:
     while True:
         done = move.head.run(*move.argv, check=False, timeout=200)
         told = done.stdout + done.stderr
-        settled = ("alone", "never had a peer", "404", "no head", "there is no head", "no such", "not in the cluster")
+        settled = (
+            "alone",
+            "in no cluster with another",
+            "404",
+            "no head",
+            "there is no head",
+            "no such",
+            "not in the cluster",
+        )
         if done.returncode == 0 or any(word in told for word in settled):
             return told
         if time.monotonic() > until:

@@ -22,6 +22,25 @@ def test_a_table_is_aligned_and_ends_without_spaces() -> None:
     assert lines == ["NAME    SIZE", "a       1", "longer  -"]
 
 
+@pytest.mark.parametrize(
+    ("time", "age"),
+    [
+        ("2026-11-24T11:59:58.500Z", "2s ago"),
+        ("2026-11-24T11:58:59.000Z", "61s ago"),
+        ("2026-11-24T11:00:00.000Z", "60m ago"),
+        ("2026-11-22T12:00:00.000Z", "2d ago"),
+        ("2026-11-04T12:00:00.000Z", "20d ago"),
+        ("2026-11-24T12:00:03.000Z", "0s ago"),
+        ("2026-11-24T12:00:XX.000Z", "2026-11-24T12:00:XX.000Z"),
+    ],
+)
+def test_times_become_ages_where_there_is_no_room_for_them(time: str, age: str) -> None:
+    outcome = Outcome(None, ("name", "since", "text"), [("a", time, "x" * 70)])
+    noon = 1795521600.0
+    assert time in text(outcome, None, coloured=False, now=noon)[1]
+    assert f"a     {age}" in text(outcome, 80, coloured=False, now=noon)[1]
+
+
 def test_nothing_is_said_in_place_of_an_empty_table() -> None:
     assert shown(Outcome(None, ("name",), [], "There is none.", ["And a line."])) == ["There is none.", "And a line."]
 
