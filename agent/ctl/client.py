@@ -15,6 +15,9 @@ from agent.ctl.waiting import Progress, waiting
 LONG = 300.0
 """Seconds that an answer may take where neither the command nor --timeout says otherwise."""
 
+LOOK = ": see `cw-headctl doctor`"
+"""What to do where no agent answers."""
+
 
 class Reply(NamedTuple):
     """What the agent answered: `data`, and the whole envelope."""
@@ -118,7 +121,7 @@ def unreachable(err: OSError | http.client.HTTPException, agent: Agent, doing: s
         )
     why = getattr(err, "strerror", None) or str(err) or "no answer"
     return Failure(
-        f"cannot {doing}: no agent answers on {agent.socket} ({why}): see `systemctl status clusterware-head-agent`",
+        f"cannot {doing}: no agent answers on {agent.socket} ({why}){LOOK}",
         Exit.UNREACHABLE,
     )
 
@@ -147,6 +150,9 @@ def check(status: int, envelope: dict[str, Any], doing: str, agent: Agent) -> No
     whole = reason if reason.startswith(f"cannot {verb}") else f"cannot {doing}: {reason}"
     if status == 401 and agent.head and not agent.token:
         raise Failure(f"cannot {doing} of another head: {token_wanted(agent.permission)}", Exit.DENIED)
+    if agent.head and envelope.get("code") == "unreachable":
+        whole += ": look at `systemctl status clusterware-head-agent` there, and at `cw-headctl heads` here"
+        raise Failure(whole, Exit.UNREACHABLE)
     from agent.ctl import phrases  # only for failures
 
     raise Failure(phrases.in_commands(whole), Exit.DENIED if status in (401, 403) else Exit.FAILED)

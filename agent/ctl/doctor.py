@@ -4,54 +4,82 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
 
-from agent.ctl.client import ask
+from agent.ctl.client import LOOK, Agent, ask
 from agent.ctl.finding import Finding, in_order, lines
 from agent.ctl.outcome import Exit, Failure, Outcome
+from agent.ctl.show import count
 from agent.ctl.terminal import width
 
-_DOING = "examine the head"
 PATIENCE = 15.0
 """Seconds that the agent has: its own checks end within two."""
+SINCE = "0.2.0"
+"""The first version of the agent that examines its head."""
 
 
 def examine(arguments: argparse.Namespace) -> Outcome:
     """Every check with what it found; degraded when one is not ok, unreachable with what this machine tells of it."""
     agent = arguments.agent
+    report: dict[str, Any] = {}
     try:
-        report = ask(agent, "GET", "/head/doctor", doing=_DOING, timeout=PATIENCE).data
+        report = report_of(agent, "examine the head")
     except Failure as failure:
-        if agent.head or failure.status is not Exit.UNREACHABLE:
+        if agent.head or failure.status is Exit.DENIED:
             raise
-        report = None
-        findings = [Finding("agent", "failed", "this head", str(failure))]
+        found = [Finding("agent", "failed", "this head", str(failure).removesuffix(LOOK))]
+        otherwise = Exit.UNREACHABLE if failure.status is Exit.UNREACHABLE else Exit.DEGRADED
     else:
-        findings = [Finding.of(told) for told in report.get("findings", [])]
+        found = [Finding.of(told) for told in report.get("findings", [])]
+        otherwise = Exit.DEGRADED
     if not agent.head:
         from agent.ctl import machine  # only where this machine is meant
 
         # Root sees more of these than the agent does.
-        findings = [finding for finding in findings if finding.check != "static files"]
-        findings += machine.examine(agent.socket, arguments.config, report and report.get("version"))
-    findings = in_order(findings)
+        found = [finding for finding in found if finding.check != "static files"]
+        found += machine.examine(agent.socket, arguments.config, report.get("version"))
+    findings = in_order(found)
     data = {
-        "uid": report and report.get("uid"),
-        "answers": report is not None,
+        "uid": report.get("uid"),
+        "answers": bool(report),
         "level": findings[0].level if findings else "ok",
         "findings": [finding._asdict() for finding in findings],
     }
-    return Outcome(data, lines=[*lines(findings, width(sys.stdout)), summary(findings)], exit=_exit(data))
+    well = bool(report) and data["level"] == "ok"
+    shown = [*lines(findings, width(sys.stdout)), summary(findings)]
+    return Outcome(data, lines=shown, exit=Exit.OK if well else otherwise)
+
+
+def report_of(agent: Agent, doing: str) -> dict[str, Any]:
+    """The report of an agent on its head; raises Failure, also where that agent is too old to make one."""
+    try:
+        report: dict[str, Any] = ask(agent, "GET", "/head/doctor", doing=doing, timeout=PATIENCE).data
+    except Failure as failure:
+        if failure.status is not Exit.UNREACHABLE and (version := _older(agent, doing)):
+            raise Failure(
+                f"cannot {doing}: its agent has version {version}, and examining comes with {SINCE}: install that "
+                "there, and `systemctl restart clusterware-head-agent`"
+            ) from None
+        raise
+    return report
+
+
+def _older(agent: Agent, doing: str) -> str | None:
+    """The version of an agent that knows no reports: what it says to anybody; None of any other."""
+    try:
+        version = str(ask(agent, "GET", "/head/peerurl", doing=doing, timeout=PATIENCE).data["version"])
+        return version if _numbers(version) < _numbers(SINCE) else None
+    except (Failure, KeyError, TypeError, ValueError):
+        return None
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in version.split(".")[:2]]
 
 
 def summary(findings: list[Finding]) -> str:
     """How many checks there were, and how many of them are not well."""
     bad, warned = (sum(finding.level == level for finding in findings) for level in ("failed", "warning"))
     if not bad + warned:
-        return f"{len(findings)} checks, all well."
-    return f"{len(findings)} checks: {bad} failed, {warned} to look at."
-
-
-def _exit(data: dict[str, object]) -> Exit:
-    if not data["answers"]:
-        return Exit.UNREACHABLE
-    return Exit.OK if data["level"] == "ok" else Exit.DEGRADED
+        return f"{count(len(findings), 'check')}, all well."
+    return f"{count(len(findings), 'check')}: {bad} failed, {warned} to look at."

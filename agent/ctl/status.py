@@ -7,8 +7,7 @@ import sys
 import time
 from typing import Any
 
-from agent.ctl.client import ask
-from agent.ctl.doctor import PATIENCE
+from agent.ctl.doctor import report_of
 from agent.ctl.finding import Finding, in_order, lines
 from agent.ctl.outcome import Exit, Outcome
 from agent.ctl.show import bytes_text, count
@@ -20,7 +19,7 @@ _DAY = 86400
 
 def status(arguments: argparse.Namespace) -> Outcome:
     """Who this head is, what to act on, the heads, and the head's figures; degraded when anything is not well."""
-    report = ask(arguments.agent, "GET", "/head/doctor", doing="tell the head's status", timeout=PATIENCE).data
+    report = report_of(arguments.agent, "tell the head's status")
     one = in_a_row if arguments.all_heads else shown
     return one(report, time.time(), width(sys.stdout))
 

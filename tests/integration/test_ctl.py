@@ -18,7 +18,7 @@ def test_no_agent_is_unreachable_and_says_where_to_look(tmp_path: Path, capsys: 
 
     said = capsys.readouterr().err
     assert said.startswith("cw-headctl: cannot list the services: ")
-    assert "systemctl status clusterware-head-agent" in said
+    assert "cw-headctl doctor" in said
     assert said.count("\n") == 1
 
 

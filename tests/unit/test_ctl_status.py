@@ -142,7 +142,7 @@ def test_levels_of_a_later_agent_are_taken_as_warnings() -> None:
 def test_the_end_says_how_many() -> None:
     findings = in_order(Finding.of(told) for told in (FINE, BAD, ODD))
     assert summary(findings) == "3 checks: 1 failed, 1 to look at."
-    assert summary([Finding.of(FINE)]) == "1 checks, all well."
+    assert summary([Finding.of(FINE)]) == "1 check, all well."
 
 
 @pytest.mark.parametrize(
