@@ -98,7 +98,7 @@ class Engines:
             records=count,
             backup=backup.name,
             others=others,
-            todo="make new tokens; any of the other heads that is to come back joins again",
+            todo="make new tokens (`cw-headctl token`); another head that is to come back joins again, with --force",
         )
         return Recovered(count, others, backup)
 

@@ -82,6 +82,6 @@ def trash(files: int, size: int, oldest: float, ttl: float) -> list[Finding]:
         return [ok("trash", "file store", "the trash is empty")]
     detail = f"{files} files, {amount(size)} in the trash"
     if oldest > ttl + DAY:
-        todo = "see the journal for `Trash`: while references cannot be asked, nothing expires"
+        todo = "see `cw-headctl logs --priority warning`: while references cannot be asked, nothing expires"
         return [warning("trash", "file store", f"{detail}; the oldest should be gone for {days(oldest - ttl)}", todo)]
     return [ok("trash", "file store", detail)]

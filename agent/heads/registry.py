@@ -186,7 +186,7 @@ class HeadRegistry:
         if departure is Departure.LEFT:  # at its own wish, as `cw-headctl leave` tells or will tell
             log.info("Head has left its cluster", head_uid=self.self_uid)
             return
-        todo = "it does not come back by itself: have it join again"
+        todo = "have it join again (`cw-headctl token --join` on another head prints how), or go on: `cw-headctl leave`"
         log.error("Head no longer in its cluster", head_uid=self.self_uid, how=departure, todo=todo)
 
     async def _bury_own(self, departure: Departure, generation: int) -> None:

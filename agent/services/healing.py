@@ -141,7 +141,7 @@ def _say(unit: Unit, decision: Decision, now: float, earlier: int) -> None:
                 unit=unit.name,
                 reason=decision.reason,
                 next_start=wait,
-                todo=f"it keeps failing: see `journalctl -u {unit.name}`, mend it and start it",
+                todo=f"see `journalctl -u {unit.name}`, mend that, then `cw-headctl services start {unit.name}`",
             )
         case Heal.START:
             log.info("Starting failed unit again", unit=unit.name, result=unit.result, earlier_starts=earlier)
