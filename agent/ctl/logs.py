@@ -12,13 +12,12 @@ from typing import NoReturn
 from urllib.parse import urlsplit
 
 from agent.ctl.client import ask
+from agent.ctl.journal import IDENTIFIER
 from agent.ctl.outcome import Exit, Failure
 from agent.hostfiles import ENGINE_UNIT, UNIT
 
 NEWEST = 100
 """Lines that are shown where nobody says how many, or since when."""
-_COMMAND = "cw-headctl"
-"""What this command's own lines are signed with."""
 
 
 def logs(arguments: argparse.Namespace) -> NoReturn:
@@ -73,7 +72,7 @@ def _groups(arguments: argparse.Namespace) -> Iterator[list[str]]:
         if value is not None
     ]
     yield [f"_SYSTEMD_UNIT={UNIT}.service", *fields]
-    yield [f"SYSLOG_IDENTIFIER={_COMMAND}", *fields]
+    yield [f"SYSLOG_IDENTIFIER={IDENTIFIER}", *fields]
     if fields:
         return  # nobody else's lines have them
     for unit in (f"{UNIT}.service", *([ENGINE_UNIT] if arguments.engine else [])):

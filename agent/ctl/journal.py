@@ -1,0 +1,42 @@
+"""What the command itself has changed, without the agent: told in the journal as the agent tells what it did."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import socket
+from typing import Any
+
+from agent import journald
+
+IDENTIFIER = "cw-headctl"
+"""What this command's own lines are signed with."""
+_PATIENCE = 1.0
+"""Seconds that a journal which does not read may hold up the command."""
+
+
+class Journal:
+    """Lines with the fields of the agent's own, and whoever runs the command; a journal that is away is no failure."""
+
+    def __init__(self, path: str = journald.SOCKET) -> None:
+        self._path = path
+
+    def info(self, event: str, **facts: Any) -> None:
+        """Say what was done."""
+        self._send(event, "info", facts)
+
+    def warning(self, event: str, **facts: Any) -> None:
+        """Say what was not."""
+        self._send(event, "warning", facts)
+
+    def _send(self, event: str, level: str, facts: dict[str, Any]) -> None:
+        uid = os.getuid()
+        try:
+            user = pwd.getpwuid(uid).pw_name
+        except KeyError:
+            user = str(uid)
+        line = journald.line(event, level, {**facts, "local_uid": uid, "local_user": user}, IDENTIFIER)
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(_PATIENCE)
+            sock.sendto(journald.datagram(line), self._path)
