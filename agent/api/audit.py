@@ -109,6 +109,10 @@ class Audit:
         elif status < 400:
             log.info("Request changed something" if asked.changes else "Request passed on between heads", **facts)
 
+    def met_bug(self, asked: Asked) -> None:
+        """Answering it raised what is no error of ours; to be called where that is handled."""
+        log.exception("Request met a bug", **self.facts(asked, 500))
+
     def cut_off(self, asked: Asked) -> None:
         """The agent stopped before it was done; what it had changed until then is changed."""
         if asked.changes:

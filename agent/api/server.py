@@ -84,8 +84,8 @@ class Api:
             response, after = success(answer) if answer.sent is None else answer.sent, answer.after
         except errors.AgentError as err:
             response, failed = failure(err), err
-        except Exception:
-            log.exception("Request met a bug", **self._audit.facts(asked, 500))
+        except Exception:  # noqa: BLE001  it is logged, with its traceback
+            self._audit.met_bug(asked)
             response = bug()
         except asyncio.CancelledError:
             self._audit.cut_off(asked)

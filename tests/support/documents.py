@@ -70,8 +70,10 @@ def code(document: Path) -> Iterator[Said]:
 
 
 def advice(source: Path) -> Iterator[Said]:
-    """What a source tells to type: between backticks; what is only known later is X."""
+    """What a source tells to type: between backticks, in a catalog on lines of its own; what is known later is X."""
     for number, line in enumerate(source.read_text().splitlines(), 1):
+        if source.suffix == ".catalog" and _INDENTED.match(line):
+            yield Said(source, number, line.strip())
         for piece in _CODE.findall(line):
             yield Said(source, number, re.sub(r"\{[^}]*\}", "X", piece))
 
