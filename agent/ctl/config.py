@@ -6,13 +6,20 @@ import argparse
 import os
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from agent import hostfiles
 from agent.config import Config, ConfigError, load
 from agent.ctl import storage
+from agent.ctl.journal import Journal
 from agent.ctl.outcome import Exit, Failure, Outcome
+
+log = Journal()
+
+SERVICE = f"{hostfiles.UNIT}.service"
+"""The agent's own unit."""
 
 
 def check(arguments: argparse.Namespace) -> Outcome:
@@ -32,20 +39,30 @@ def apply(arguments: argparse.Namespace) -> Outcome:
     if os.geteuid() != 0:
         raise Failure("cannot apply the configuration: it writes below /etc: become root", Exit.DENIED)
     config = _load(Path(arguments.config))
+    done: list[str] = []
     try:
-        done = storage.prepare(config)
+        done += storage.prepare(config)
         changed = _differences(config)
         rendered = hostfiles.render(config, hostfiles.store_group(config.files.root), _primaries(config))
         for path in changed:
             _replace(path, rendered[path])
             done.append(f"Wrote {path}")
     except (OSError, LookupError) as err:
+        uid = config.head.uid
+        log.warning("Configuration not applied", audit=1, result="failed", head_uid=uid, reason=str(err), done=done)
         raise Failure(f"cannot apply the configuration: {err}: run `systemd-sysusers` if a user is missing") from err
+    if done:
+        log.info("Configuration applied", audit=1, result="done", head_uid=config.head.uid, done=done)
     units = [unit for path, unit in _DROP_INS.items() if path in changed]
     restart = _tell_systemd(units) if units else []
     left = storage.complaints(config)
     todo = [*([f"systemctl restart {' '.join(restart)}"] if restart else []), *left]
-    lines = [*(done or ["Nothing to do: everything follows the configuration."]), *(f"To do: {line}" for line in todo)]
+    if SERVICE not in restart and _was_changed_since(Path(arguments.config), SERVICE):
+        todo.insert(0, f"systemctl reload {SERVICE}")
+    lines = [
+        *(done or ["Nothing to write: root's files follow the configuration."]),
+        *(f"To do: {line}" for line in todo),
+    ]
     return Outcome({"done": done, "todo": todo}, lines=lines, exit=Exit.DEGRADED if left else Exit.OK)
 
 
@@ -88,11 +105,24 @@ def _replace(path: Path, text: str) -> None:
 
 
 _DROP_INS = {
-    hostfiles.SERVICE: f"{hostfiles.UNIT}.service",
+    hostfiles.SERVICE: SERVICE,
     hostfiles.SOCKET: f"{hostfiles.UNIT}.socket",
     hostfiles.ENGINE: hostfiles.ENGINE_UNIT,
 }
 """Each drop-in, and the unit that has to be restarted for it."""
+
+
+def _was_changed_since(path: Path, unit: str) -> bool:
+    """Whether a file is newer than the last start or reload of a unit that runs."""
+    if not Path("/run/systemd/system").is_dir():
+        return False
+    command = ["systemctl", "show", "--property=ActiveState,StateChangeTimestampMonotonic", unit]
+    told = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+    properties = dict(line.split("=", 1) for line in told)
+    if properties.get("ActiveState") != "active":
+        return False
+    unchanged_for = time.monotonic() - int(properties["StateChangeTimestampMonotonic"]) / 1e6
+    return time.time() - path.stat().st_mtime < unchanged_for
 
 
 def _tell_systemd(units: Sequence[str]) -> list[str]:

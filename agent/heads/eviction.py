@@ -33,9 +33,9 @@ def check_quorum(age: float | None) -> None:
     """Raises Unavailable while the shared database cannot be written; `age` is its staleness in seconds."""
     if age is not None:
         raise Unavailable(
-            f"cannot remove heads: the database has had no quorum for {age:.0f} s, so nothing can be written and nothing "
-            "was changed. It goes on by itself when enough of the other heads come back; if they never will, have this "
-            f"head go on alone with `{RECOVER}`",
+            f"cannot remove heads: the database has had no quorum for {age:.0f} s, so nothing can be written and "
+            "nothing was changed. It goes on by itself when enough of the other heads come back; if they never will, "
+            f"have this head go on alone with `{RECOVER}`",
             code="no-quorum",
         )
 

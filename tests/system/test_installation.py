@@ -62,7 +62,7 @@ def test_the_configuration_can_be_checked_beforehand(head: Head) -> None:
 
 def test_nothing_is_left_to_apply(head: Head) -> None:
     assert head.run("cw-headctl", "config", "check").returncode == 0
-    assert head.run("cw-headctl", "config", "apply").stdout == "Nothing to do: everything follows the configuration.\n"
+    assert head.run("cw-headctl", "config", "apply").stdout == "Nothing to write: root's files follow the configuration.\n"
 
 
 def test_the_agent_says_that_it_started(head: Head) -> None:
