@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from agent import __version__
+from agent import __version__, starts
 from agent.config import ConfigError, Live, load
 
 EX_CONFIG = 78
@@ -43,12 +43,17 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.check_config:
         print(f"{arguments.config}: right; this head is {config.head.uid}")
         return 0
+    starts.keep_memory_private()
+    starts.hold_back()
     # The heads' records say whom we trust, never the machine's CA store, which aiohttp would otherwise read at import:
     # a third of the start, and some megabytes for as long as we run.
     os.environ["SSL_CERT_FILE"] = os.environ["SSL_CERT_DIR"] = os.devnull
     from agent.app import run  # the daemon's imports are not needed for the answers above
 
-    return asyncio.run(run(arguments.config, Live(config)))
+    status = asyncio.run(run(arguments.config, Live(config)))
+    if status == 0:
+        starts.ended_in_order()
+    return status
 
 
 if __name__ == "__main__":

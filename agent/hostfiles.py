@@ -172,8 +172,9 @@ def _engine(config: Config) -> str:
     lines = [f"# {_HEADER}"]
     elsewhere = directory != State().directory
     if elsewhere:
-        settings = _literal(directory / "etcd.yaml")
-        lines += ["[Unit]", "ConditionPathExists=", f"ConditionPathExists={settings}"]
+        lines += ["[Unit]", "ConditionPathExists="]
+        conditions = ("", "etcd.yaml"), ("|", "etcd.data/member/snap/db"), ("|", "etcd.begins")
+        lines += [f"ConditionPathExists={mark}{_literal(directory / path)}" for mark, path in conditions]
     lines.append("[Service]")
     if elsewhere and not directory.is_relative_to(State().directory):
         lines.append(f"ReadWritePaths={_quoted(f'-{directory}')}")

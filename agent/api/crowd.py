@@ -9,10 +9,10 @@ from typing import Protocol
 
 PATIENCE = 10.0
 """Seconds that a newcomer may let the agent wait: for its request's header, or to take an answer."""
-MOST = 1000
+MOST = 2000
 """Connections of one standing at a time; some 58 KB of memory each while they are idle and TLS."""
-EACH = 250
-"""Of these, from one address or, on the Unix socket, of one user."""
+EACH = 1000
+"""Of these, from one address or, on the Unix socket, of one user. As many may wait while the agent restarts."""
 _SHARE = 4
 """No standing may have more than one in so many of the descriptors that the process may open (LimitNOFILE)."""
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.adapters.etcd.settings import BEGINS, DATABASE, LINK
 from agent.errors import NotFound, TimedOut
 from agent.hostfiles import ENGINE_UNIT
 from agent.ports import UnitEvent, Verb
@@ -40,15 +41,20 @@ class EtcdProcess:
         return self.process is not None and self.process.returncode is None
 
     async def job(self, verb: Verb, unit: str, timeout: float) -> str:
-        """Start or stop the process; a start without the configuration does nothing (ConditionPathExists)."""
+        """Start or stop the process; a start that the unit has a condition against does nothing."""
         if unit != ENGINE_UNIT or not self.installed:
             raise NotFound(f"there is no unit {unit}")
         if verb is Verb.STOP:
             await self.end(signal.SIGTERM)
             return "done"
-        if not self.running and self.settings.exists():
+        if not self.running and self._conditions():
             await self._begin()
         return await self._wait(timeout) if self.running else "done"
+
+    def _conditions(self) -> bool:
+        """What the unit wants to find before it starts anything."""
+        begins, data = self.settings.with_name(BEGINS), self.settings.with_name(LINK) / DATABASE
+        return self.settings.exists() and (begins.exists() or data.exists())
 
     async def reset_failed(self, unit: str, timeout: float) -> None:
         """Nothing is remembered."""

@@ -138,6 +138,8 @@ def test_the_agents_etcd_follows_the_state_directory_and_the_binary() -> None:
         "[Unit]",
         "ConditionPathExists=",
         "ConditionPathExists=/srv/my state/etcd.yaml",
+        "ConditionPathExists=|/srv/my state/etcd.data/member/snap/db",
+        "ConditionPathExists=|/srv/my state/etcd.begins",
         "[Service]",
         'ReadWritePaths="-/srv/my state"',
         "ExecStart=",

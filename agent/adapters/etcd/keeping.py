@@ -13,7 +13,7 @@ from agent.adapters.etcd.leftovers import put_aside
 from agent.adapters.etcd.members import objection
 from agent.adapters.etcd.membership import EtcdMembership
 from agent.adapters.etcd.opening import Opened
-from agent.adapters.etcd.settings import Member, render
+from agent.adapters.etcd.settings import BEGINS, DATABASE, Member, render
 from agent.adapters.etcd.transfer import blocking
 from agent.adapters.etcd.unit import EtcdUnit
 from agent.adapters.sqlite.store import SqliteStore
@@ -65,11 +65,12 @@ class Keeper:
         settings, authorities = render(member, choice.token, choice.peers), await self._authorities()
         answers = await self._answers(member, opened)
         same = await unit.runs_from(settings, authorities)
-        if not answers and not await blocking(member.data.exists):
+        if not answers and not await blocking(lambda: _has_data(member)):
             # Begun anew under its old id it would have forgotten what it agreed to.
             raise Unavailable(f"the data of this head's database member are gone: {member.data}", code=MEMBER_LOST)
         if answers:
             self._pause, self._not_before = 0.0, 0.0
+            await unit.has_begun()
         elif same:
             await self._start_again(unit, settings, authorities)
         else:
@@ -126,3 +127,8 @@ class Keeper:
         except AgentError:
             return False
         return True
+
+
+def _has_data(member: Member) -> bool:
+    """Whether a member may be started: it has data, or is only about to begin."""
+    return (member.data / DATABASE).exists() or (member.state / BEGINS).exists()

@@ -13,6 +13,12 @@ AUTHORITIES = "etcd-ca.pem"
 """The file with the CAs that the agent and its etcd believe of each other."""
 CERTIFICATE = "head.pem"
 """The head's certificate and key: shown as etcd's server, as its peer, and as the agent."""
+LINK = "etcd.data"
+"""A link to the data directory: systemd starts no member whose data are gone, as it would begin anew."""
+BEGINS = "etcd.begins"
+"""The file that lets a member start all the same, as it has no data yet."""
+DATABASE = "member/snap/db"
+"""Of a data directory: the file without which etcd takes it for a new member's."""
 HEARTBEAT = 100
 ELECTION = 1000
 """Milliseconds. A dead leader costs about two seconds of writes; more would be kinder to links that lose packets."""
@@ -114,3 +120,8 @@ def render(member: Member, token: str, peers: Mapping[str, str] | None = None, *
         **({"force-new-cluster": True} if alone else {}),
     }
     return json.dumps(settings, indent=1) + "\n"
+
+
+def data_directory(settings: str) -> Path:
+    """Where the member of such a configuration keeps its data."""
+    return Path(json.loads(settings)["data-dir"])

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from agent.adapters.durable import replace
+from agent.adapters.etcd.settings import BEGINS, DATABASE, LINK, data_directory
 from agent.adapters.etcd.transfer import blocking
 from agent.errors import Denied, Failed, NotFound, TimedOut, Unavailable
 from agent.hostfiles import ENGINE_UNIT
@@ -38,14 +39,19 @@ class EtcdUnit:
         await self.need_binary()
         if fresh or not await self.runs_from(settings, authorities):
             await self._job(Verb.STOP, STOPPING)
-            await blocking(lambda: self._write(settings, authorities))
+            await blocking(lambda: self._write(settings, authorities, fresh=fresh))
         await self._job(Verb.START, timeout)
+        await self.has_begun()
+
+    async def has_begun(self) -> None:
+        """It is running: from now on it is not started again without its data, which systemd looks for."""
+        await blocking(lambda: self._guard(_text(self._settings)))
 
     async def stop(self) -> None:
         """Stop it, and take away the configuration, without which nothing starts it. Raises Unavailable."""
         if await blocking(self._settings.exists):
             await self._job(Verb.STOP, STOPPING)
-            await blocking(lambda: self._settings.unlink(missing_ok=True))
+            await blocking(self._take_away)
 
     async def runs_from(self, settings: str, authorities: str) -> bool:
         """Whether that is what it was started with."""
@@ -63,9 +69,31 @@ class EtcdUnit:
         """The CAs (PEM) that the running etcd believes; None where there is none."""
         return await blocking(lambda: _text(self._authorities) if self._settings.exists() else None)
 
-    def _write(self, settings: str, authorities: str) -> None:
+    def _write(self, settings: str, authorities: str, *, fresh: bool) -> None:
         replace(self._authorities, authorities.encode())
+        if fresh and not (data_directory(settings) / DATABASE).exists():
+            replace(self._settings.with_name(BEGINS), b"")
+        self._point(data_directory(settings))
         replace(self._settings, settings.encode())
+
+    def _guard(self, settings: str | None) -> None:
+        """Have the link name the data directory, also where an agent before 0.2 has begun it."""
+        if settings is not None:
+            self._point(data_directory(settings))
+            self._settings.with_name(BEGINS).unlink(missing_ok=True)
+
+    def _point(self, data: Path) -> None:
+        link = self._settings.with_name(LINK)
+        if link.is_symlink() and link.readlink() == Path(data.name):
+            return
+        draft = link.with_name(f".{LINK}.new")
+        draft.unlink(missing_ok=True)
+        draft.symlink_to(data.name)
+        draft.rename(link)
+
+    def _take_away(self) -> None:
+        for name in (self._settings.name, LINK, BEGINS):
+            self._settings.with_name(name).unlink(missing_ok=True)
 
     async def need_binary(self) -> None:
         """Raises Unavailable, with what to do, where there is no etcd to run."""
