@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from agent.errors import Unavailable
 from tests.support.gate import Head, ask, running_head
+from tests.support.logs import log_lines
 from tests.support.people import CLUSTER, ME, head, members
 from tests.support.ssh import pair
 
@@ -111,8 +111,7 @@ async def test_a_lifespan_is_a_duration_or_seconds(here: Head, lifespan: object)
 
 
 async def test_the_token_is_in_the_answer_and_not_in_the_log(here: Head) -> None:
-    structlog.reset_defaults()
-    with structlog.testing.capture_logs() as lines:
+    with log_lines() as lines:
         _, body = await make(here, permissions=["HeadsWrite"], subject="alice")
     audit = [line for line in lines if line["event"] == "Token issued"]
     assert [(line["subject"], line["permissions"], line["local_uid"]) for line in audit] == [

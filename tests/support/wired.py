@@ -242,6 +242,7 @@ class Wires:
             supervisor=SimpleNamespace(changes=head.changes),
             gossip=head.gossip,
             heads=head.heads,
+            admission=SimpleNamespace(proved=lambda _uid: None),  # nobody joins here
         )
         gate = AccessGate(
             head.live, lambda: head.members, JwtVerifier(), PeerCertificate.read, lambda: (), SystemClock()
