@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 
+from agent import __version__
+from agent.hostfiles import RULE
+from agent.journald import message_id
 from tests.support.heads import Head
-from tests.support.heads.head import CONFIG, SOCKET, UNIT
+from tests.support.heads.head import CONFIG, SOCKET, UNIT, wait_for
 
 
 def test_both_units_run_and_the_sockets_are_the_configured_ones(head: Head) -> None:
@@ -62,8 +65,37 @@ def test_the_configuration_can_be_checked_beforehand(head: Head) -> None:
 
 def test_nothing_is_left_to_apply(head: Head) -> None:
     assert head.run("cw-headctl", "config", "check").returncode == 0
-    assert head.run("cw-headctl", "config", "apply").stdout == "Nothing to write: root's files follow the configuration.\n"
+    assert (
+        head.run("cw-headctl", "config", "apply").stdout == "Nothing to write: root's files follow the configuration.\n"
+    )
 
 
 def test_the_agent_says_that_it_started(head: Head) -> None:
     assert "Agent started" in head.journal()
+
+
+def test_the_journal_explains_what_the_agent_says(head: Head) -> None:
+    assert "clusterware" not in head.run("journalctl", "--update-catalog").stderr
+
+    told = head.run("journalctl", "-x", "-u", UNIT, f"MESSAGE_ID={message_id('Agent started')}").stdout
+
+    assert "Subject: Agent started" in told
+    assert f"The agent, version {__version__}, is ready" in told
+    assert "Documentation: man:clusterware-head-agent(8)" in told
+    assert "@" not in told
+    assert "Subject: Agent started" in head.run("cw-headctl", "logs", "-x", "--lines", "all").stdout
+
+
+def test_what_root_changes_without_the_agent_is_audited_too(head: Head) -> None:
+    head.run("rm", str(RULE))
+
+    head.run("cw-headctl", "config", "apply")
+
+    def audit() -> list[str]:
+        return head.run("journalctl", "-o", "cat", "AUDIT=1", "SYSLOG_IDENTIFIER=cw-headctl").stdout.splitlines()
+
+    (line,) = wait_for(audit, "the line of the audit")
+    assert line.startswith(f"Configuration applied result=done head_uid={head.uid} done=")
+    assert str(RULE) in line
+    assert line.endswith("local_uid=0 local_user=root")
+    assert line in head.run("cw-headctl", "logs", "--head-uid", head.uid, "--lines", "all").stdout

@@ -25,6 +25,7 @@ def test_where_the_platform_is_the_agent_works_after_the_installation_alone(
     assert not [line for line in told.stdout.splitlines() if line.startswith((f"{NAME}:", "To do"))]
     assert head.run("id", "-un", head.show(UNIT, "User")).stdout == "clusterware-agent\n"
     assert head.run("sh", "-c", "find /usr/lib/clusterware-head-agent -name __pycache__ | head -n 1").stdout
+    assert "ClusterWare head agent: Agent started" in head.run("journalctl", "--list-catalog").stdout
 
 
 def test_where_it_cannot_work_yet_nothing_runs_and_one_line_says_what_to_do(
