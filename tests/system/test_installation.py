@@ -87,14 +87,15 @@ def test_the_journal_explains_what_the_agent_says(head: Head) -> None:
 
 
 def test_what_root_changes_without_the_agent_is_audited_too(head: Head) -> None:
+    def audit() -> list[str]:
+        return head.run("journalctl", "-o", "cat", "AUDIT=1", "SYSLOG_IDENTIFIER=cw-headctl").stdout.splitlines()
+
+    before = len(audit())
     head.run("rm", str(RULE))
 
     head.run("cw-headctl", "config", "apply")
 
-    def audit() -> list[str]:
-        return head.run("journalctl", "-o", "cat", "AUDIT=1", "SYSLOG_IDENTIFIER=cw-headctl").stdout.splitlines()
-
-    (line,) = wait_for(audit, "the line of the audit")
+    (line,) = wait_for(lambda: audit()[before:], "the line of the audit")
     assert line.startswith(f"Configuration applied result=done head_uid={head.uid} done=")
     assert str(RULE) in line
     assert line.endswith("local_uid=0 local_user=root")
