@@ -39,6 +39,11 @@ class Throttle(Generic[T]):
         self._kinds = kinds
         self._windows: dict[Hashable, _Window[T]] = {}
         self._forgotten: list[Held[T]] = []
+        self._next: float | None = None
+        """When the first of the kinds that are held back has its time over; lines come often, and few change it."""
+
+    def __len__(self) -> int:
+        return len(self._windows)
 
     def admits(self, kind: Hashable, quota: Quota, line: T, now: float) -> bool:
         """Whether this line may go; one that may not is counted, and `due` tells of it when its time is over."""
@@ -53,6 +58,8 @@ class Throttle(Generic[T]):
         if window.left > 0:
             window.left -= 1
             return True
+        if window.held == 0 and (self._next is None or window.ends < self._next):
+            self._next = window.ends
         window.held += 1
         window.last = line
         return False
@@ -61,6 +68,7 @@ class Throttle(Generic[T]):
         """What was held back by kinds whose time is over, each told once."""
         for kind in [kind for kind, window in self._windows.items() if window.ends <= now]:
             self._forget(kind)
+        self._next = min((window.ends for window in self._windows.values() if window.held), default=None)
         told, self._forgotten = self._forgotten, []
         return told
 
@@ -68,8 +76,7 @@ class Throttle(Generic[T]):
         """Seconds until there is something to tell, None while nothing is held back."""
         if self._forgotten:
             return 0.0
-        ends = [window.ends for window in self._windows.values() if window.held]
-        return max(0.0, min(ends) - now) if ends else None
+        return max(0.0, self._next - now) if self._next is not None else None
 
     def _forget(self, kind: Hashable) -> None:
         window = self._windows.pop(kind)
