@@ -9,8 +9,8 @@ from typing import Protocol
 
 PATIENCE = 10.0
 """Seconds that a newcomer may let the agent wait: for its request's header, or to take an answer."""
-MOST = 2000
-"""Connections of one standing at a time; some 58 KB of memory each while they are idle and TLS."""
+MOST = 1500
+"""Connections of one standing at a time; up to 110 KB of memory each while TLS is being begun."""
 EACH = 1000
 """Of these, from one address or, on the Unix socket, of one user. As many may wait while the agent restarts."""
 _SHARE = 4

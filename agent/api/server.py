@@ -60,8 +60,7 @@ class Api:
         failed: errors.AgentError | None = None
         self.traffic.in_flight += 1
         try:
-            if request.version < (1, 0):
-                raise errors.Malformed("this agent speaks HTTP/1.0 and HTTP/1.1", code="bad-http")
+            _check_framing(request)
             if request.method == "OPTIONS":
                 answer = self._options(request)
             else:
@@ -84,6 +83,8 @@ class Api:
             response, after = success(answer) if answer.sent is None else answer.sent, answer.after
         except errors.AgentError as err:
             response, failed = failure(err), err
+            if err.code == "bad-http":  # where the next request begins is not certain
+                response.force_close()
         except Exception:  # noqa: BLE001  it is logged, with its traceback
             self._audit.met_bug(asked)
             response = bug()
@@ -146,6 +147,14 @@ class Api:
     def _options(self, request: web.BaseRequest) -> Answer:
         methods = self._router.methods(request.path)
         return Answer({"methods": methods}, headers={"Allow": ", ".join(methods)})
+
+
+def _check_framing(request: web.BaseRequest) -> None:
+    """Raises Malformed for what the parser takes and no two programs need take for the same (RFC 9112, 6.1)."""
+    if request.version < (1, 0):
+        raise errors.Malformed("this agent speaks HTTP/1.0 and HTTP/1.1", code="bad-http")
+    if request.version < (1, 1) and "Transfer-Encoding" in request.headers:
+        raise errors.Malformed("HTTP/1.0 has no Transfer-Encoding: send a Content-Length", code="bad-http")
 
 
 def _is_known(caller: Caller) -> bool:
