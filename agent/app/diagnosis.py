@@ -145,11 +145,13 @@ class _Looks:
             *heads_check.versions(self._uid, seen, PROTOCOL),
             *clocks.clocks(self._uid, ahead),
         ]
-        others = len(heads) - 1
-        lines = tuple(
-            HeadLine(one.uid, one.description, one.state, len(one.heard_by), others, one.version) for one in seen
-        )
+        lines = tuple(self._line(one, len(heads) - 1) for one in seen)
         return Looked(findings, {"heads": lines, "standing": outlook.standing, "verdict": outlook.verdict})
+
+    def _line(self, seen: HeadSeen, others: int) -> HeadLine:
+        timeout = self._around.live.config.heartbeat.timeout
+        hear = sum(age < timeout for age in seen.heard_by.values())
+        return HeadLine(seen.uid, seen.description, seen.state, hear, others, seen.version)
 
     def _seen(self, uid: str, head: Head, condition: Condition, refusal: str | None) -> HeadSeen:
         beat = self._around.last_beat(uid)

@@ -40,7 +40,8 @@ def services(rows: Sequence[Service], paused: Collection[str]) -> list[Finding]:
         look = f"see `journalctl -u {row.unit}`"
         if row.unit in paused:
             detail = f"it failed ({row.result}), and healing is paused: it was started again too often"
-            found.append(failed("services", row.name, detail, f"{look}, mend it, then `cw-headctl services start`"))
+            todo = f"{look}, mend it, then `cw-headctl services start {row.name}`"
+            found.append(failed("services", row.name, detail, todo))
         elif row.enabled in ("enabled", "enabled-runtime"):
             state = f"{row.active_state}, {row.result}" if row.result != "success" else row.active_state
             todo = f"{look}, then `cw-headctl services start {row.name}`, or disable it"
