@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.adapters.clock import SystemClock
 from agent.adapters.etcd.settings import url
 from agent.adapters.identity.credentials import HeadCredentials
-from agent.adapters.identity.files import Place
 from agent.adapters.note import NoteFile
 from agent.adapters.peers.introductions import HttpIntroductions
-from agent.app.certificate import Certificate
+from agent.app.cluster import Cluster
 from agent.config import Config, Live
 from agent.database.backups import Backups
 from agent.database.membership import Membership
 from agent.heads.admission import Admission
-from agent.heads.directory import HeadDirectory
 from agent.heads.joining import Joining, Means
 from agent.heads.parting import Parting
-from agent.heads.registry import HeadRegistry
-from agent.ports import ClusterEngine, LocalEngine, Peers, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,25 +29,14 @@ class Moving:
     membership: Membership
 
 
-def moving(
-    live: Live,
-    store: Store,
-    registry: HeadRegistry,
-    heads: HeadDirectory,
-    peers: Peers,
-    engine: ClusterEngine,
-    local: LocalEngine,
-    certificate: Certificate,
-    backups: Backups,
-    place: Callable[[], Place],
-    clock: SystemClock,
-) -> Moving:
-    """Build them; `local` changes the engine that `engine` is the cluster's side of."""
-    config = live.config
+def moving(live: Live, cluster: Cluster, backups: Backups, clock: SystemClock) -> Moving:
+    """Build them."""
+    config, engine, place = live.config, cluster.engine, cluster.place
+    registry, peers, store = cluster.registry, cluster.peers, cluster.engine.store
     state, uid = config.state.directory, config.head.uid
 
     def credentials() -> HeadCredentials:
-        return HeadCredentials(state, uid, place, certificate.keeper(), clock)
+        return HeadCredentials(state, uid, place, cluster.certificate.keeper(), clock)
 
     means = Means(
         lambda: engines(config),
@@ -61,15 +45,15 @@ def moving(
         backups.doing,
     )
     return Moving(
-        Admission(store, registry, heads, credentials, engine, clock),
-        Joining(store, registry, credentials, HttpIntroductions(clock), peers, engine, local, means, clock),
+        Admission(store, registry, cluster.directory, credentials, engine, clock),
+        Joining(store, registry, credentials, HttpIntroductions(clock), peers, engine, engine, means, clock),
         Parting(store, registry, clock),
         Membership(
             store,
             uid,
             peers,
             engine,
-            local,
+            engine,
             credentials,
             backups,
             NoteFile(state / "leaving.json"),
