@@ -116,9 +116,7 @@ def test_the_digest_is_that_of_what_would_be_written() -> None:
     assert first == same != other
 
 
-@pytest.mark.parametrize(
-    ("number", "size", "sizes"), [(0, 1, []), (100, 1, [40, 40, 20]), (4, 300_000, [1, 1, 1, 1])]
-)
+@pytest.mark.parametrize(("number", "size", "sizes"), [(0, 1, []), (100, 1, [40, 40, 20]), (4, 300_000, [1, 1, 1, 1])])
 def test_commits_are_small_enough_for_every_engine(number: int, size: int, sizes: list[int]) -> None:
     puts = [Put(Kind.IMAGE, f"{n:032d}", {"text": "x" * size}) for n in range(number)]
     made = list(batches(puts))
