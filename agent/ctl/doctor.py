@@ -27,10 +27,10 @@ def examine(arguments: argparse.Namespace) -> Outcome:
     except Failure as failure:
         if agent.head or failure.status is Exit.DENIED:
             raise
-        found = [Finding("agent", "failed", "this head", str(failure).removesuffix(LOOK))]
+        found = [Finding("connection", "failed", "this head", str(failure).removesuffix(LOOK))]
         otherwise = Exit.UNREACHABLE if failure.status is Exit.UNREACHABLE else Exit.DEGRADED
     else:
-        found = [Finding.of(told) for told in report.get("findings", [])]
+        found = [Finding.of(one) for one in report.get("findings", [])]
         otherwise = Exit.DEGRADED
     if not agent.head:
         from agent.ctl import machine  # only where this machine is meant
@@ -46,8 +46,9 @@ def examine(arguments: argparse.Namespace) -> Outcome:
         "findings": [finding._asdict() for finding in findings],
     }
     well = bool(report) and data["level"] == "ok"
-    shown = [*lines(findings, width(sys.stdout)), summary(findings)]
-    return Outcome(data, lines=shown, exit=Exit.OK if well else otherwise)
+    shown = [finding for finding in findings if finding.level != "ok"] if arguments.all_heads else findings
+    told = [*lines(shown, None if arguments.all_heads else width(sys.stdout)), summary(findings)]
+    return Outcome(data, lines=told, exit=Exit.OK if well else otherwise)
 
 
 def report_of(agent: Agent, doing: str) -> dict[str, Any]:

@@ -33,7 +33,8 @@ def examine(socket: str, path: str, running: str | None) -> list[Finding]:
         down = seen.get(symptoms.SERVICE, {}).get("ActiveState") != "active"
         found += symptoms.service(seen, complaint, _errors() if down else ())
         found += symptoms.stale_units(seen)
-        found += symptoms.listening(seen, _socket(socket), socket)
+        if not down:  # what starts the service starts the socket
+            found += symptoms.listening(seen, _socket(socket), socket)
         found += symptoms.neighbours(seen, runs_etcd=config is not None and not config.etcd.endpoints)
     else:
         detail = "this machine was not booted with systemd: there is nothing to control"

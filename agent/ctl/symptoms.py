@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -61,11 +62,9 @@ def service(seen: Units, complaint: str | None, errors: Sequence[str]) -> list[F
     if state == "active":
         return [_enabled(unit)]
     if unit.get("ExecMainStatus") == EX_CONFIG and state != "activating":
-        why = complaint or "which is right by now"
-        todo = (
-            f"mend that, then `systemctl restart {SOCKET} {SERVICE}`" if complaint else f"`systemctl restart {SERVICE}`"
-        )
-        return [_failed("agent", SERVICE, f"it ended because of its configuration (status 78): {why}", todo)]
+        state = "which is still wrong" if complaint else "which is right by now"
+        todo = f"{'mend that, then ' if complaint else ''}`systemctl restart {SOCKET} {SERVICE}`"
+        return [_failed("agent", SERVICE, f"it ended because of its configuration (status 78), {state}", todo)]
     look = f"`journalctl -u {SERVICE} -p warning -n 50`, then {start}"
     if state in ("activating", "reloading", "deactivating"):
         times = f", restarted {unit['NRestarts']} times" if unit.get("NRestarts", "0") != "0" else ""
@@ -154,7 +153,7 @@ def versions(running: str | None, installed: str) -> list[Finding]:
 def configuration(complaint: str | None, todo: Sequence[str], path: str) -> list[Finding]:
     """Whether the configuration is right, and root's files and the store's directory follow it."""
     if complaint is not None:
-        detail = complaint.removeprefix(f"{path}: ")
+        detail = re.sub(r"^:(\d+)", r"line \1", complaint.removeprefix(path)).removeprefix(": ")
         return [_failed("configuration", path, detail, "mend the file; `cw-headctl config check` reads it again")]
     if todo:
         return [_warning("configuration", path, "; ".join(todo), "`cw-headctl config apply`, and what it then says")]

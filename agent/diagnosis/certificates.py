@@ -12,6 +12,7 @@ from agent.diagnosis.finding import Finding, days, failed, ok, warning
 
 CHECK = "certificates"
 DAY = 86400.0
+_ROTATE = "exchange it on all heads with `cw-headctl ca rotate`"
 _JOURNAL = "`journalctl -u clusterware-head-agent -p warning` there tells what keeps it from being renewed"
 
 
@@ -39,6 +40,7 @@ one with fewer was not; a CA is exchanged by people only."""
 def certificates(seen: Sequence[CertificateSeen], now: datetime) -> list[Finding]:
     """Which are near their end, or over; one end is told once, with all whom it concerns."""
     found = []
+    last = min((one.until for one in seen if one.bears is Bears.CA), default=None)
     everybody = {one.owner for one in seen if one.bears is Bears.CA}
     for bears, until in dict.fromkeys((one.bears, one.until) for one in seen):
         owners = dict.fromkeys(one.owner for one in seen if (one.bears, one.until) == (bears, until))
@@ -46,7 +48,9 @@ def certificates(seen: Sequence[CertificateSeen], now: datetime) -> list[Finding
         subject = f"{bears} of {'the cluster' if shared else ', '.join(owners)}"
         left = (until - now).total_seconds()
         early, late = LIMITS[bears]
-        todo = _JOURNAL if bears is Bears.HEAD else "exchange it on all heads with `cw-headctl ca rotate`"
+        todo = _ROTATE if bears is Bears.CA else _JOURNAL
+        if bears is Bears.HEAD and last is not None and until >= last:
+            todo = "renewed, it would end with the CA all the same: `cw-headctl ca rotate`"
         if left <= 0:
             detail = f"it ended {days(-left)} ago: the heads refuse each other"
             found.append(failed(CHECK, subject, detail, todo))

@@ -59,7 +59,7 @@ def test_what_systemctl_shows_of_several_units_is_told_apart() -> None:
             "x.ini:3: [files] rot: is not a key",
             [],
             "failed",
-            "status 78): x.ini:3: [files] rot",
+            "(status 78), which is still wrong",
             "mend that, then `systemctl restart",
         ),
         ({**RUNS, **ENDED, "ExecMainStatus": "78"}, None, [], "failed", "right by now", "`systemctl restart"),
@@ -163,3 +163,16 @@ def test_a_key_that_cannot_be_read_is_told() -> None:
     (finding,) = key("No such file or directory", "/etc/key")
     assert finding.level == "failed"
     assert "ssh-keygen -A" in str(finding.todo)
+
+
+@pytest.mark.parametrize(
+    ("complaint", "told"),
+    [
+        ("/etc/x.ini:3: [files] rot: is not a key", "line 3: [files] rot: is not a key"),
+        ("/etc/x.ini: does not exist", "does not exist"),
+        ("uid: is not one", "uid: is not one"),
+    ],
+)
+def test_what_is_wrong_with_the_configuration_names_the_file_once(complaint: str, told: str) -> None:
+    (finding,) = configuration(complaint, [], "/etc/x.ini")
+    assert (finding.level, finding.subject, finding.detail) == ("failed", "/etc/x.ini", told)

@@ -51,3 +51,9 @@ def test_a_ca_of_one_heads_own_is_told_with_its_name() -> None:
         ("CA of this head", Level.OK),
         ("CA of a", Level.FAILED),
     ]
+
+
+def test_a_certificate_that_ends_with_its_ca_wants_another_ca() -> None:
+    found = certificates([seen(Bears.HEAD, 20), seen(Bears.CA, 20)], NOW)
+    assert all("`cw-headctl ca rotate`" in str(finding.todo) for finding in found)
+    assert "journalctl" in str(certificates([seen(Bears.HEAD, 20), seen(Bears.CA, 21)], NOW)[0].todo)

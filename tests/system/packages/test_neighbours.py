@@ -81,6 +81,8 @@ def test_heads_of_both_versions_ask_and_serve_each_other(cluster: Cluster, previ
         assert '"success":true' in asked.run("curl", "-sk", "-H", token, f"https://{asked.name}:52390/heads").stdout
         assert asked.api("GET", "/head/files/unused?scope=cluster").data.keys() == {one.uid for one in cluster.heads}
     assert f"{old.uid}: it runs version {answering(old)}" in new.run("cw-headctl", "doctor", check=False).stdout
+    refused = new.run("cw-headctl", "doctor", "--head", old.name, check=False)
+    assert (refused.returncode, f"its agent has version {answering(old)}" in refused.stderr) == (1, True)
     listed = new.run("cw-headctl", "--all-heads", "services", "ls", check=False).stdout
     assert {line.split()[0] for line in listed.splitlines()[1:]} == {one.name for one in cluster.heads}
 
