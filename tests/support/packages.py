@@ -82,7 +82,7 @@ def _edit(path: Path, old: str, new: str) -> None:
 def _built(tree: Path, which: str) -> Path:
     """The package of a tree, in the place of the last of its kind; libraries and packaging are this checkout's."""
     with _alone():
-        subprocess.run(["make", "--no-print-directory", "-s", _LIBRARIES], cwd=CHECKOUT, check=True)
+        subprocess.run(["make", "--no-print-directory", "-s", _LIBRARIES, "man"], cwd=CHECKOUT, check=True)
         place = _KEPT / which / _digest(tree)
         if not (packages := list(place.glob("*.deb"))):
             shutil.rmtree(place.parent, ignore_errors=True)
