@@ -81,6 +81,8 @@ def _token(arguments: argparse.Namespace) -> str:
             "cannot join: no token: give --token-file what `cw-headctl token --join` prints on a head of the cluster",
             Exit.USAGE,
         )
+    if arguments.token:
+        say("Every user of this head can see the token in the process list: another time, use --token-file.")
     return str(token)
 
 

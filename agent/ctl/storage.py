@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import grp
 import os
 import pwd
@@ -16,6 +17,10 @@ _STORE_MODE = 0o2775
 """The group may write, and what is made inside belongs to the group."""
 _HIDDEN = tuple(map(Path, ("/boot", "/home", "/root", "/run/user", "/tmp", "/var/tmp")))
 """Where the unit's sandbox lets the agent see nothing, or something else."""
+
+
+_MOST_LINKS = 40
+"""Symbolic links on the way to one place, as many as Linux follows."""
 
 
 def prepare(config: Config) -> list[str]:
@@ -63,25 +68,44 @@ def complaints(config: Config) -> list[str]:
 
 def _is_new(root: Path) -> bool:
     """Whether it is an empty directory of root's, in a place where only root could have put it."""
-    above = root.parent.stat()
-    guarded = above.st_uid == 0 and not above.st_mode & (stat.S_IWOTH | stat.S_IWGRP)
     status = root.lstat()
     ours = stat.S_ISDIR(status.st_mode) and (status.st_uid, status.st_gid) == (0, 0)
-    return guarded and ours and not set(os.listdir(root)) - {"lost+found"}
+    return guarded(root.parent) and ours and not set(os.listdir(root)) - {"lost+found"}
 
 
 def _make(path: Path, mode: int, uid: int, gid: int) -> None:
     """Make a directory; those above it become root's. Raises OSError where somebody else could put another there."""
     for above in reversed(path.parents):
         above.mkdir(mode=0o755, exist_ok=True)
-        status = above.lstat()
-        if stat.S_ISLNK(status.st_mode):
-            status = above.stat()
-        if status.st_uid != 0 or status.st_mode & (stat.S_IWOTH | stat.S_IWGRP):
+        if not guarded(above):
             raise PermissionError(1, "others than root may write there: make it yourself", str(above))
     path.mkdir(mode=0o700)
     os.chown(path, uid, gid)
     path.chmod(mode)
+
+
+def guarded(directory: Path) -> bool:
+    """Whether nobody but root could put another directory in the place of this one, every link on the way included.
+
+    Raises OSError where there is none.
+    """
+    place, parts, links = Path("/"), list(directory.parts[1:]), 0
+    while True:
+        status = place.lstat()
+        if stat.S_ISLNK(status.st_mode):
+            links += 1
+            if links > _MOST_LINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(directory))
+            target = Path(os.readlink(place))
+            parts[:0] = target.parts[1:] if target.is_absolute() else target.parts
+            place = Path("/") if target.is_absolute() else place.parent
+        elif status.st_uid != 0 or status.st_mode & (stat.S_IWOTH | stat.S_IWGRP):
+            return False
+        elif not parts:
+            return True
+        else:
+            part = parts.pop(0)
+            place = place.parent if part == ".." else place / part
 
 
 def _uid(user: str) -> int | None:

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from tests.support.heads import Head
+from tests.support.heads import Head, captive
 from tests.support.heads.head import UNIT
 
 _CAP_LEASE = 1 << 28
+
+
+_STATE = "/var/lib/clusterware-head-agent"
+_AS_AGENT = "exec setpriv --reuid=clusterware-agent --regid=clusterware-agent --clear-groups"
+_NOT_TAKEN = (
+    "Type=",
+    "NotifyAccess=",
+    "Exec",
+    "Restart",
+    "WatchdogSec=",
+    "Requires=",
+    "Wants=",
+    "After=",
+    "[Install]",
+    "WantedBy=",
+    "Also=",
+    "RuntimeDirectory",
+)
+"""Lines of the unit that say how the agent is run, and not what it may do."""
 
 
 def _pid(head: Head) -> str:
@@ -79,3 +99,35 @@ def test_no_secret_is_in_its_environment_or_arguments(head: Head) -> None:
     key = Path(head.path("/etc/ssh/ssh_host_ed25519_key")).read_bytes().splitlines()[2]
     assert key not in shown
     assert b"secret" not in shown
+
+
+def test_code_of_somebody_elses_in_the_agent_gets_nowhere(head: Head) -> None:
+    """A unit with all of the agent's sandbox runs what an intruder would try, beside the agent itself."""
+    head.write("/usr/local/lib/captive.py", Path(captive.__file__).read_bytes())
+    head.write("/root/.secret", "for root alone", 0o600)
+    unit = head.path(f"/usr/lib/systemd/system/{UNIT}").read_text()
+    other = [line for line in unit.splitlines() if not line.startswith(_NOT_TAKEN)]
+    start = f"ExecStart=/usr/bin/python3 -I /usr/local/lib/captive.py {_pid(head)} {_STATE} {head.store}"
+    other[other.index("[Service]")] = f"[Service]\nType=oneshot\n{start}"
+    head.write("/etc/systemd/system/captive.service", "\n".join(other) + "\n")
+    drop_in = head.path(f"/etc/systemd/system/{UNIT}.d/50-config.conf").read_text()
+    head.write("/etc/systemd/system/captive.service.d/50-config.conf", drop_in)
+    try:
+        head.systemctl("daemon-reload")
+        head.systemctl("start", "captive")
+        told = next(line for line in head.journal("captive.service").splitlines() if line.startswith("{"))
+    finally:
+        head.run(
+            "rm", "-r", "/etc/systemd/system/captive.service", "/etc/systemd/system/captive.service.d", "/root/.secret"
+        )
+        head.systemctl("daemon-reload")
+
+    assert json.loads(told) == {"tried": len(captive.attempts(2, "", "")), "worked": []}
+
+
+def test_no_other_process_of_its_user_looks_inside_it(head: Head) -> None:
+    pid = _pid(head)
+    for name in ("environ", "mem", "maps", "fd"):
+        done = head.run("sh", "-c", f"{_AS_AGENT} cat /proc/{pid}/{name} /proc/{pid}/{name}/0", check=False)
+        assert done.stderr.count("Permission denied") >= 1, done
+        assert done.stdout == ""
