@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from agent.api.answers import WRITES, Answers, together
 from agent.api.call import Answer, Call
-from agent.errors import Conflict, Denied, Failed, Invalid, NotFound, TimedOut, Unavailable
+from agent.errors import Conflict, Denied, Failed, FieldError, Invalid, NotFound, TimedOut, Unavailable
 from agent.heads.introduction import JoinRequest, Welcome
 from agent.heads.joining import Joined
 from agent.heads.single_use import single_use
@@ -91,6 +91,9 @@ async def withdraw(call: Call) -> Answer:
 async def join(call: Call) -> Answer:
     """POST /head/join: have this head join another's cluster."""
     body = await call.body_as(JoinBody)
+    if "@" in body.url:
+        why = "must not carry a user or a password: the token lets this head in, and the URL stands in the journal"
+        raise Invalid(f"url: {why}", fields=[FieldError("url", why)])
     return Answer(await call.rooms.joining.join(Invitation(body.url, body.token, body.ca_sha256, body.force)))
 
 

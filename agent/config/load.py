@@ -17,6 +17,8 @@ _KEY = re.compile(r"\s*([^#;\[\s=:][^=:]*?)\s*[=:]\s*(.*?)\s*")
 ABSENT = "# absent:"
 """How the unit's stand-in for a credential begins whose file did not exist (SetCredential=)."""
 _SECTION = re.compile(r"\s*\[([^\]]+)\]\s*")
+_CREDENTIALS = re.compile(r"//[^/\s]*@")
+"""A user and a password in a URL, which no sentence about it may repeat."""
 
 
 class ConfigError(Exception):
@@ -113,7 +115,8 @@ def _value(kind: Value[Any], raw: str, where: str, name: str) -> Any:
     try:
         return kind.read(raw.strip())
     except ValueError:
-        raise ConfigError(f"{where}: {name}: {raw.strip()[:80]!r} is not allowed; must be {kind.allowed}") from None
+        shown = _CREDENTIALS.sub("//...@", raw.strip())[:80]
+        raise ConfigError(f"{where}: {name}: {shown!r} is not allowed; must be {kind.allowed}") from None
 
 
 def _text(path: Path, why: str) -> str:

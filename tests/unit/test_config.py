@@ -90,6 +90,13 @@ def test_what_is_wrong_is_named_with_file_line_key_and_what_is_allowed(
         assert word in message
 
 
+def test_a_password_in_a_url_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    told = refused(tmp_path, f"[head]\nuid = {UID}\n[etcd]\nendpoints = https://root:hu@sh@10.0.0.1:2379\n")
+
+    assert "'https://...@10.0.0.1:2379' is not allowed" in told
+    assert "sh@" not in told
+
+
 def test_missing_uid_names_both_places_where_it_could_stand(tmp_path: Path) -> None:
     message = refused(tmp_path, "[head]\nbase_ini = /nowhere/base.ini\n")
     assert "[head] uid" in message
