@@ -6,6 +6,7 @@ more is refused by compare-and-set. Over an embedded store the same code locks t
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from uuid import uuid4
@@ -24,6 +25,8 @@ LAPSE = 60.0
 """Seconds, by the observer's own monotonic clock, after which a lock that has not moved may be taken over."""
 
 _ATTEMPTS = 5
+_PAUSES = (0.2, 0.5, 1.0, 2.0)
+"""Seconds between tries to give a lock back."""
 
 
 class Holding(Struct, frozen=True):
@@ -136,11 +139,10 @@ class Locks:
         try:
             yield lock
         finally:
-            self._held.discard(name)
             try:
-                await lock.release()
-            except AgentError as err:
-                log.warning("Lock not given back: it lapses by itself", lock=name, reason=err.reason)
+                await _give_back(lock, name)
+            finally:
+                self._held.discard(name)  # not before: whoever takes it here meanwhile would have it given back
 
     def _judge(self, record: Record, work: str) -> None:
         """Raises Conflict unless the lock has lapsed."""
@@ -159,6 +161,20 @@ class Locks:
         if why is None:
             raise _busy(held, work)
         log.warning("Lock taken over", lock=record.uid, reason=why, work=work, before=held.work if held else None)
+
+
+async def _give_back(lock: Lock, name: str) -> None:
+    """Release a lock, patiently: what was done under it may have been the restart of a member of the store."""
+    for pause in (*_PAUSES, None):
+        try:
+            await lock.release()
+        except AgentError as err:
+            if pause is None or not isinstance(err, Unavailable):
+                log.warning("Lock not given back: it lapses by itself", lock=name, reason=err.reason)
+                return
+            await asyncio.sleep(pause)
+        else:
+            return
 
 
 def holder(record: Record) -> str | None:

@@ -71,6 +71,24 @@ async def test_of_two_that_ask_at_the_same_moment_one_gets_it(heads: Heads) -> N
         heads.gone = {A}
 
 
+async def test_a_lock_is_given_back_once_the_store_answers_again(heads: Heads) -> None:
+    class Restarting(MemoryStore):
+        away = False
+
+        @override
+        async def get(self, kind: Kind, uid: str) -> Record | None:
+            if self.away:
+                self.away = False
+                raise Unavailable("no quorum", code="no-quorum")
+            return await super().get(kind, uid)
+
+    heads.store = store = Restarting(kind="etcd")
+    async with heads.start(A).holding(NAME, "restart a member"):
+        store.away = True
+    async with heads.start(B).holding(NAME, "restart another"):
+        pass
+
+
 async def test_a_lock_that_was_given_back_is_free(heads: Heads) -> None:
     async with heads.start(A).holding(NAME, "clean"):
         pass
