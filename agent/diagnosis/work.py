@@ -22,12 +22,14 @@ _NEXT = {
 def dependencies(problems: Mapping[str, str | None]) -> list[Finding]:
     """What GET /readyz asks, each with its problem or None."""
     return [
-        ok(name, "this head", "usable") if problem is None else failed(name, "this head", problem, _next(name))
+        ok(name, "this head", "usable") if problem is None else failed(name, "this head", problem, _next(name, problem))
         for name, problem in problems.items()
     ]
 
 
-def _next(name: str) -> str:
+def _next(name: str, problem: str) -> str:
+    if name == "database" and "quorum" in problem:
+        return "bring the other members back: `cw-headctl heads` shows which heads are down"
     return _NEXT.get(name, f"see `journalctl -u {_UNIT} -p warning`")
 
 

@@ -97,6 +97,14 @@ def test_each_dependency_that_is_away_has_a_next_step(name: str) -> None:
     assert fine.level is Level.OK
 
 
+def test_nobody_is_sent_to_restore_a_database_that_only_lacks_its_quorum() -> None:
+    (damaged,) = dependencies({"database": "it is malformed"})
+    (alone,) = dependencies({"database": "cannot reach a quorum of the database's members"})
+    assert "restore a backup" in str(damaged.todo)
+    assert "restore" not in str(alone.todo)
+    assert "`cw-headctl heads`" in str(alone.todo)
+
+
 @pytest.mark.parametrize(("lost", "level"), [(0, Level.OK), (1, Level.WARNING)])
 def test_lost_lines_are_told(lost: int, level: Level) -> None:
     assert lines(lost)[0].level is level
