@@ -47,7 +47,7 @@ from agent.services.units import rows
 
 ANSWER = 1.5
 """Seconds that another head has to answer; the whole check has two."""
-_ROOM = "see `cw-headctl files unused` and `cw-headctl files rm`; `cw-headctl files trash` for what can go for good"
+_ROOM = "`cw-headctl files rm` moves what nothing refers to into the trash, `cw-headctl files empty-trash` frees it now"
 _STATE = "make room on its disk: backups, and what lies beside the agent's files"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from agent.ctl.doctor import report_of
@@ -40,12 +41,12 @@ def shown(report: dict[str, Any], now: float, columns: int | None) -> Outcome:
 
 def in_a_row(report: dict[str, Any], now: float, columns: int | None) -> Outcome:
     """A report as one of several."""
-    amiss, figures = _amiss(report), _figures(report, now)
+    amiss = _amiss(report)
     level = amiss[0].level if amiss else "ok"
     return Outcome(
         report,
-        ("status", *figures),
-        [(level, *(told or None for told in figures.values()))],
+        ("status", "services", "database", "store", "certificate", "last backup"),
+        [(level, *(told or None for told in _short(report, now)))],
         lines=lines(amiss, None),
         exit=Exit.DEGRADED if amiss else Exit.OK,
     )
@@ -90,6 +91,17 @@ def _figures(report: dict[str, Any], now: float) -> dict[str, str]:
         "certificate": _certificate(report.get("certificate")),
         "last backup": _backup(report.get("backup"), now),
     }
+
+
+def _short(report: dict[str, Any], now: float) -> Iterator[str]:
+    """The same for a row: several heads have to stand below each other in 80 columns."""
+    yield _services(report.get("services"))
+    engine, members = report.get("database"), report.get("members")
+    yield (engine["kind"] + (f", {members['well']} of {members['voters']}" if members else "")) if engine else ""
+    store, certificate = report.get("store"), report.get("certificate")
+    yield f"{store['used']:.0f} %" if store else ""
+    yield count(certificate["days"], "day") if certificate else ""
+    yield _backup(report.get("backup"), now).rpartition(", ")[2]
 
 
 def _services(found: dict[str, Any] | None) -> str:

@@ -50,7 +50,8 @@ def _bad(subject: str, detail: str, by: float, todo: str) -> Finding:
 
 
 def _off(by: float) -> str:
-    return f"{days(abs(by))} {'ahead of' if by > 0 else 'behind'}"
+    size = abs(by) if abs(by) < HARMFUL else round(abs(by) / 60) * 60  # a day that lacks a second is one
+    return f"{days(size)} {'ahead of' if by > 0 else 'behind'}"
 
 
 def ahead_by(date: float, asked: float, answered: float) -> float:

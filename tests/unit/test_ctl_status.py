@@ -117,7 +117,7 @@ def test_the_database_says_what_it_bears(members: dict[str, int] | None, words: 
 
 def test_of_all_heads_each_is_a_row() -> None:
     outcome = in_a_row(report(BAD), NOW, None)
-    assert [row[0] for row in outcome.rows] == ["failed"]
+    assert outcome.rows == [("failed", "14 of 16 up", "etcd, 3 of 3", "34 %", "365 days", "3 days ago")]
     assert outcome.lines[0].startswith("failed   services, dhcpd")
     assert outcome.exit is Exit.DEGRADED
 

@@ -43,7 +43,7 @@ def test_of_two_it_is_said_that_either_may_be_wrong() -> None:
 def test_of_three_the_direction_is_the_one_that_has_to_be_mended() -> None:
     (mine,) = clocks(ME, {A: 100.0, B: 100.0})
     (theirs,) = clocks(ME, {A: 0.0, B: 100.0})
-    assert "1 minute behind the other" in mine.detail
+    assert "2 minutes behind the other" in mine.detail
     assert "here" in str(mine.todo)
     assert "1 minute ahead of the other" in theirs.detail
 
@@ -51,3 +51,9 @@ def test_of_three_the_direction_is_the_one_that_has_to_be_mended() -> None:
 @pytest.mark.parametrize(("date", "ahead"), [(1000.0, 0.0), (1060.0, 60.0), (940.0, -60.0)])
 def test_a_date_of_whole_seconds_tells_how_far_a_clock_is_ahead(date: float, ahead: float) -> None:
     assert ahead_by(date, 1000.4, 1000.6) == pytest.approx(ahead)
+
+
+@pytest.mark.parametrize("by", [86399.2, 86400.8])
+def test_a_day_is_told_as_one_whatever_a_whole_second_hides(by: float) -> None:
+    (finding,) = clocks("me", {"a": by})
+    assert "1 day ahead" in finding.detail
