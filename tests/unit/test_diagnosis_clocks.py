@@ -45,7 +45,7 @@ def test_of_three_the_direction_is_the_one_that_has_to_be_mended() -> None:
     (theirs,) = clocks(ME, {A: 0.0, B: 100.0})
     assert "2 minutes behind the other" in mine.detail
     assert "here" in str(mine.todo)
-    assert "1 minute ahead of the other" in theirs.detail
+    assert "2 minutes ahead of the other" in theirs.detail
 
 
 @pytest.mark.parametrize(("date", "ahead"), [(1000.0, 0.0), (1060.0, 60.0), (940.0, -60.0)])
