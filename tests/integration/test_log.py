@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import contextlib
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -80,12 +78,6 @@ def journald(tmp_path: Path) -> Iterator[socket.socket]:
         yield sock
 
 
-def name(journald: socket.socket) -> str:
-    """Its path."""
-    path: str = journald.getsockname()
-    return path
-
-
 def test_a_journal_that_is_stuck_stalls_nobody(journald: socket.socket) -> None:
     logged("for number in range(2000): log.info('A line')", style="journal", journal=journald.getsockname())
 
@@ -123,73 +115,3 @@ def test_the_command_signs_its_own_lines_and_says_who_runs_it(journald: socket.s
 
 def test_the_command_goes_on_where_there_is_no_journal(tmp_path: Path) -> None:
     Journal(str(tmp_path / "nobody")).info("Configuration applied")
-
-
-def received(journald: socket.socket) -> list[bytes]:
-    """All datagrams that wait there."""
-    found = []
-    with contextlib.suppress(BlockingIOError):
-        while True:
-            found.append(journald.recv(65536))
-    return found
-
-
-def test_a_flood_is_held_back_and_counted_and_what_else_is_said_is_not(journald: socket.socket) -> None:
-    code = (
-        "for _ in range(50): log.warning('Request refused', peer='192.0.2.1', result='denied', audit=1)\n"
-        "log.warning('Request refused', peer='192.0.2.2')\nlog.info('Agent started')"
-    )
-    logged(
-        f"from agent.log import CALLER\nCALLER.set({{'peer': 'x'}})\n{code}", style="journal", journal=name(journald)
-    )
-
-    lines = received(journald)
-    assert sum(b"PEER=192.0.2.1\n" in line and b"MESSAGE=Request refused" in line for line in lines) == 10
-    assert sum(b"PEER=192.0.2.2\n" in line for line in lines) == 1
-    assert sum(b"MESSAGE=Agent started\n" in line for line in lines) == 1
-    (held,) = [line for line in lines if b"MESSAGE=Log lines held back" in line]
-    for field in (b"COUNT=40\n", b"HELD=Request refused\n", b"PEER=192.0.2.1\n", b"AUDIT=1\n", b"PRIORITY=4\n"):
-        assert field in held
-
-
-def test_no_change_that_was_made_is_held_back(journald: socket.socket) -> None:
-    code = "for _ in range(300): log.info('Request changed something', peer='192.0.2.1', result='done', audit=1)"
-    code = f"from agent.log import CALLER\nCALLER.set({{'peer': 'x'}})\n{code}"
-    lines: list[bytes] = []
-    with ThreadPoolExecutor(1) as reader:  # a socket takes few datagrams before somebody reads
-        journald.settimeout(10)
-        done = reader.submit(lambda: lines.extend(journald.recv(65536) for _ in range(300)))
-        logged(code, style="journal", journal=name(journald))
-        done.result()
-    assert len(lines) == 300
-    assert all(b"AUDIT=1\n" in line for line in lines)
-
-
-def test_a_line_names_this_head_and_the_caller_unless_it_is_about_another(
-    tmp_path: Path, journald: socket.socket
-) -> None:
-    code = (
-        f"logging_.close()\nlogging_ = Logging('info', 'journal', {name(journald)!r}, head_uid='me')\n"
-        "from agent.log import CALLER\nCALLER.set({'peer': '192.0.2.1'})\n"
-        "log.info('One')\nlog.info('Other', head_uid='you', peer='they')"
-    )
-    logged(code, style="journal", journal=name(journald))
-
-    one, other = received(journald)
-    assert b"HEAD_UID=me\n" in one
-    assert b"PEER=192.0.2.1\n" in one
-    assert b"MESSAGE=One\n" in one
-    assert other.count(b"HEAD_UID=") == 1
-    assert b"HEAD_UID=you\n" in other
-    assert b"PEER=they\n" in other
-
-
-def test_a_list_is_a_field_with_several_values(journald: socket.socket) -> None:
-    code = "log.info('Acted', unit=['a.service', 'b.service'], none=[], many=range(2), odd=['x y'] * 100)"
-    logged(code, style="journal", journal=name(journald))
-
-    (line,) = received(journald)
-    assert b"UNIT=a.service\nUNIT=b.service\n" in line
-    assert b"unit=[a.service,b.service] none=[]" in line
-    assert line.count(b"\nODD=x y") == 64
-    assert b"'x y',... (100)]" in line
