@@ -72,7 +72,7 @@ def _groups(arguments: argparse.Namespace) -> Iterator[list[str]]:
         if value is not None
     ]
     yield [f"_SYSTEMD_UNIT={UNIT}.service", *fields]
-    yield [f"SYSLOG_IDENTIFIER={IDENTIFIER}", *fields]
+    yield [f"SYSLOG_IDENTIFIER={IDENTIFIER}", "_UID=0", *fields]  # anybody may sign with that name
     if fields:
         return  # nobody else's lines have them
     for unit in (f"{UNIT}.service", *([ENGINE_UNIT] if arguments.engine else [])):

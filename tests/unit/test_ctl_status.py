@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -175,14 +176,21 @@ def test_what_systemd_says_of_the_agent_is_among_its_lines() -> None:
 
 def test_fields_narrow_the_agents_lines() -> None:
     told = journalctl(parse(["logs", "--unit", "dhcpd", "--request", "r1", "--peer", "p"]))
-    assert told[-9:] == [
+    assert told[-10:] == [
         "_SYSTEMD_UNIT=clusterware-head-agent.service",
         "UNIT=dhcpd.service",
         "REQUEST_ID=r1",
         "PEER=p",
         "+",
         "SYSLOG_IDENTIFIER=cw-headctl",
+        "_UID=0",
         "UNIT=dhcpd.service",
         "REQUEST_ID=r1",
         "PEER=p",
     ]
+
+
+def test_nobody_but_root_and_the_agent_can_put_a_line_among_the_agents() -> None:
+    told = journalctl(parse(["logs", "--engine"]))
+    groups = " ".join(told[told.index("--no-pager") + 1 :]).split(" + ")
+    assert all(re.search(r"(^| )(_SYSTEMD_UNIT|_UID=0|_PID=1)\b", group) for group in groups), groups
