@@ -104,10 +104,10 @@ class Admission:
 
         Raises NotFound where there is nothing to take back (any more), or what HeadDirectory.remove does.
         """
-        uid = self._unproved.get(once.token_id or "")
-        if uid is None:
-            raise NotFound("no join with this token is under way here, so there is nothing to take back")
         async with self._turn:
+            uid = self._unproved.get(once.token_id or "")
+            if uid is None:
+                raise NotFound("no join with this token is under way here, so there is nothing to take back")
             await self._forget_use(await self._directory.remove(uid, force=True), once)
             self.proved(uid)
         return uid

@@ -124,6 +124,25 @@ async def test_the_newcomer_takes_it_back_until_it_has_shown_itself_a_member(tmp
     assert heads(host) == [1, 3]
 
 
+async def test_it_is_not_taken_back_from_a_head_that_showed_itself_while_that_waited_for_its_turn(
+    tmp_path: Path,
+) -> None:
+    host = await cluster(tmp_path)
+    once = token(host)
+    await admitted(host, 2, once)
+
+    other = asyncio.create_task(admitted(host, 3, token(host, 2)))
+    await asyncio.sleep(0)
+    withdrawal = asyncio.create_task(host.admission.withdraw(once))
+    await asyncio.sleep(0)
+    host.admission.proved(f"{2:032d}")
+
+    with pytest.raises(NotFound):
+        await withdrawal
+    await other
+    assert heads(host) == [1, 2, 3]
+
+
 async def test_two_heads_that_let_in_at_a_time_do_not_both_take_it(tmp_path: Path) -> None:
     store = MemoryStore()
     hosts = [await MovingHead(number, tmp_path / str(number), store=store).start() for number in (1, 2)]
