@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 LEVELS = ("failed", "warning", "ok")
 """The worst first."""
 _INDENT = 9
+_PIECE = re.compile(r"`[^`]*`\S*|\S+")
 
 
 class Finding(NamedTuple):
@@ -49,13 +51,18 @@ def lines(findings: Sequence[Finding], width: int | None) -> list[str]:
 
 
 def _folded(head: str, text: str, width: int | None) -> list[str]:
-    """The text behind its head, folded at spaces; the lines that follow stand below the text."""
+    """The text behind its head, folded at spaces; a command stays in one piece, to be copied, where it fits."""
     if width is None or len(head) + len(text) <= width:
         return [head + text]
     done, line = [], head
-    for word in text.split():
+    for word in _words(text, width - len(head)):
         if line.strip() and line != head and len(line) + 1 + len(word) > width:
             done.append(line)
             line = " " * len(head)
         line += word if not line.strip() or line == head else f" {word}"
     return [*done, line]
+
+
+def _words(text: str, width: int) -> Iterator[str]:
+    for piece in _PIECE.findall(text):
+        yield from [piece] if len(piece) <= width else piece.split()

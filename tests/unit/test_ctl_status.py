@@ -131,6 +131,14 @@ def test_findings_are_folded_and_no_word_is_lost() -> None:
     assert lines([finding], None)[0].endswith("word")
 
 
+def test_a_command_is_not_broken_where_it_fits_a_line() -> None:
+    told = lines([Finding("x", "failed", "y", "z", f"do as is said {'there ' * 4}with `cw-headctl ca show`, then")], 60)
+    assert told[1:] == [
+        f"         -> do as is said {'there ' * 4}with".rstrip(),
+        "            `cw-headctl ca show`, then",
+    ]
+
+
 def test_a_word_longer_than_the_terminal_stays_whole() -> None:
     told = lines([Finding("x", "ok", "y" * 100, "z")], 40)
     assert any("y" * 100 in line for line in told)
