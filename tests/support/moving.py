@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
@@ -130,6 +131,11 @@ class MemoryEngine(ClusterEngine, LocalEngine):
     """What the engine has against a head's leaving."""
     invited: list[str] = field(default_factory=list)
     dismissed: list[str] = field(default_factory=list)
+    free: asyncio.Event = field(default_factory=asyncio.Event)
+    """While it is not set, whoever is to be invited waits."""
+
+    def __post_init__(self) -> None:
+        self.free.set()
 
     @property
     @override
@@ -151,6 +157,7 @@ class MemoryEngine(ClusterEngine, LocalEngine):
     async def invite(self, uid: str, peer_url: str) -> Attachment:
         """Note the head."""
         self.hook("invite")
+        await self.free.wait()
         self.invited.append(uid)
         return Attachment(self.name, "c")
 

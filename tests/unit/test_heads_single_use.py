@@ -131,11 +131,12 @@ async def test_it_is_not_taken_back_from_a_head_that_showed_itself_while_that_wa
     once = token(host)
     await admitted(host, 2, once)
 
+    host.engine.free.clear()
     other = asyncio.create_task(admitted(host, 3, token(host, 2)))
-    await asyncio.sleep(0)
     withdrawal = asyncio.create_task(host.admission.withdraw(once))
     await asyncio.sleep(0)
     host.admission.proved(f"{2:032d}")
+    host.engine.free.set()
 
     with pytest.raises(NotFound):
         await withdrawal
