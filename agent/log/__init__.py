@@ -54,7 +54,7 @@ class _JournalRenderer:
             fields.append(("HEAD_UID", self._head_uid))
         if event.get("peer") is None and (peer := CALLER.get().get("peer")) is not None:
             fields.append(("PEER", str(peer)))
-        kept = level == "debug" or (event.get("audit") and event.get("result") in ("done", "failed", "unfinished"))
+        kept = level == "debug" or (event.get("audit") and event.get("result") not in ("denied", "refused"))
         quota = None if kept else _RARELY.get(text, EACH)
         self._writer.put(Line.of(text, level, event, fields, quota))
         raise structlog.DropEvent

@@ -82,6 +82,16 @@ def test_no_change_that_was_made_is_held_back(logged: Logged) -> None:
     assert len(lines) == 300
 
 
+def test_no_key_that_was_changed_and_no_token_that_was_made_is_held_back(logged: Logged) -> None:
+    lines = logged(
+        "for _ in range(30): log.warning('Head key changed', head_uid='you', audit=1)\n"
+        "for number in range(300): log.info('Token issued', token_id=str(number), audit=1)"
+    )
+
+    assert sum(b"MESSAGE=Head key changed" in line for line in lines) == 30
+    assert sum(b"MESSAGE=Token issued" in line for line in lines) == 300
+
+
 def test_a_line_is_about_this_head_and_from_the_caller_unless_it_says_otherwise(logged: Logged) -> None:
     own, others = logged("log.info('One')\nlog.info('Other', head_uid='you', peer='they')")
 
