@@ -186,3 +186,23 @@ def test_a_configuration_that_contradicts_what_is_in_force_is_refused_with_the_w
         migrated.systemctl("reset-failed", check=False)
         migrated.systemctl("restart", "clusterware-head-agent.socket", UNIT)
     assert _store(migrated) == "etcd"
+
+
+def test_a_member_whose_data_vanished_is_not_begun_anew_by_systemd(fresh: Callable[..., Head]) -> None:
+    """Under its old id it would have forgotten what it agreed to."""
+    one = fresh(state_size="768M")
+    one.start_agent()
+    one.run("cw-headctl", "database", "migrate")
+    wait_for(lambda: not one.path(f"{STATE}/etcd.begins").exists(), "the mark of a beginning to go")
+    (data,) = (path for path in one.path(STATE).glob("etcd-*") if path.is_dir())
+    one.run("systemctl", "stop", "clusterware-head-agent.socket", UNIT)  # which would take care of it
+
+    one.run("rm", "-r", f"{STATE}/{data.name}")
+    one.signal(signal.SIGKILL, ETCD)
+
+    wait_for(lambda: one.show(ETCD, "ActiveState") == "inactive", "systemd to give up on it")
+    assert one.show(ETCD, "ConditionResult") == "no"
+    assert not (one.path(STATE) / data.name).exists()
+    one.systemctl("start", UNIT)
+    assert one.api("GET", "/readyz").status == 503
+    assert "data of this head's database member are gone" in one.run("cw-headctl", "doctor", check=False).stdout

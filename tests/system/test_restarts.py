@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,17 +14,21 @@ from tests.support.heads.layers import CHECKOUT
 
 
 def test_a_restart_under_load_drops_no_request(head: Head, elsewhere: Host) -> None:
+    """200 requests a second: most on connections that are kept, as heads and programs do, the others on new ones."""
     url = f"https://{head.address}:52390/api/v1/head/peerurl"
-    argv = [sys.executable, "-m", "tests.support.heads.load", url, "--seconds", "9", "--rate", "60"]
-    with subprocess.Popen(elsewhere.argv(*argv), stdout=subprocess.PIPE, text=True, cwd=CHECKOUT) as load:
+    argv = elsewhere.argv(sys.executable, "-m", "tests.support.heads.load", url, "--seconds", "8")
+    kept, fresh = [*argv, "--rate", "150", "--keep"], [*argv, "--rate", "50"]
+    with (
+        subprocess.Popen(kept, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT) as many,
+        subprocess.Popen(fresh, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT) as others,
+    ):
         for _ in range(3):
             pid = head.show(UNIT, "MainPID")
             head.systemctl("restart", UNIT)
             assert head.show(UNIT, "MainPID") not in (pid, "0")
-        told = json.loads(load.communicate(timeout=45)[0])
+        told = [json.loads(load.communicate(timeout=45)[0]) for load in (many, others)]
 
-    assert told["ends"] == {"200": told["asked"]}
-    assert told["asked"] == 540
+    assert [load["ends"] for load in told] == [{"200": 1200}, {"200": 400}]
     assert head.systemctl("is-active", "clusterware-head-agent.socket") == "active"
 
 
@@ -35,20 +40,23 @@ def test_a_killed_agent_is_back_at_once(head: Head) -> None:
     assert head.api("GET", "/healthz").status == 200
 
 
-def test_an_agent_that_keeps_crashing_under_load_is_found_by_its_callers_again(fresh: Callable[[], Head]) -> None:
+def test_an_agent_that_keeps_crashing_under_load_holds_back_and_is_found_by_its_callers_again(
+    fresh: Callable[[], Head],
+) -> None:
     one = fresh()
     one.start_agent()
     calling = "while :; do curl -s --max-time 2 --unix-socket /run/clusterware-head-agent.sock http://h/healthz; done"
     with subprocess.Popen(one.argv("sh", "-c", calling), stdout=subprocess.DEVNULL) as caller:
-        gone = {"0"}
-        for _ in range(7):
-            gone.add(one.show(UNIT, "MainPID"))
+        remembered = one.path("/run/clusterware-head-agent/starts")
+        for number in range(1, 7):
+            wait_for(lambda n=number: len(remembered.read_text().split()) == n, "the start to be noted")  # type: ignore[misc]
             one.systemctl("kill", "--signal=KILL", UNIT)
-            wait_for(lambda: one.show(UNIT, "MainPID") not in gone, "another process")
+        told = wait_for(lambda: re.findall(r"times of late: waiting (\d+) s", one.journal())[1:], "the second pause")
         caller.kill()
 
     assert one.api("GET", "/healthz").status == 200
     assert one.systemctl("is-active", "clusterware-head-agent.socket") == "active"
+    assert told == ["4"]  # after 2
 
 
 def test_a_stuck_agent_is_restarted_by_the_watchdog(fresh: Callable[[], Head]) -> None:

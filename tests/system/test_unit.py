@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 import pytest
 
 from tests.support.heads import Head
-from tests.support.heads.head import UNIT, wait_for
+from tests.support.heads.head import UNIT
 
 ENGINE = "clusterware-head-agent-etcd.service"
 GOAL = 1.5
@@ -41,19 +40,3 @@ def test_the_limits_are_in_force(head: Head) -> None:
     assert head.show(UNIT, "TasksMax") == "256"
     limits = head.path(f"/proc/{head.show(UNIT, 'MainPID')}/limits").read_text()
     assert re.search(r"Max open files\s+16384\s+16384", limits)
-
-
-def test_an_agent_that_ends_again_and_again_is_started_less_and_less_often(fresh: Callable[[], Head]) -> None:
-    one = fresh()
-    one.start_agent()
-    remembered = one.path("/run/clusterware-head-agent/starts")
-    for number in range(1, 7):
-        wait_for(lambda number=number: len(remembered.read_text().split()) == number, "the start to be noted")  # type: ignore[misc]
-        one.systemctl("kill", "--signal=KILL", UNIT)
-
-    told = wait_for(lambda: re.findall(r"times of late: waiting (\d+) s", one.journal()), "the line")
-    assert told == ["2", "4"][: len(told)]
-    assert one.api("GET", "/healthz").status == 200
-    assert one.show(UNIT, "NRestarts") == "6"
-    one.systemctl("stop", UNIT)
-    assert not one.path("/run/clusterware-head-agent").exists()
