@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -52,7 +53,10 @@ def _lines(outcome: Outcome) -> list[str]:
 
 
 def _draw(lines: list[str], every: float) -> None:
-    """Write over what stands there, so that nothing flickers."""
+    """Write over what stands there, so that nothing flickers; what does not fit the screen is only counted."""
+    room = shutil.get_terminal_size().lines - 3
+    if len(lines) > room > 0:
+        lines = [*lines[: room - 1], f"... and {len(lines) - room + 1} more lines"]
     head = f"Every {every:g} s, Ctrl-C ends it. {time.strftime('%H:%M:%S')}"
     shown = "".join(f"{line}{_REST_OF_LINE}\n" for line in [head, "", *lines])
     print(f"{_HOME}{shown}{_REST_OF_SCREEN}", end="", flush=True)

@@ -126,6 +126,19 @@ def test_watching_redraws_at_a_terminal_and_ends_cleanly(tmp_path: Path) -> None
         assert "Traceback" not in session.seen
 
 
+def test_watching_more_than_the_screen_holds_keeps_its_beginning_in_sight(tmp_path: Path) -> None:
+    many = ok([service(f"unit{number:03}") for number in range(60)])
+    with scripted(tmp_path, {"GET /head/services": many}) as agent:
+        with at_terminal(agent.socket, "services", "--watch", "0.1") as session:
+            session.sees("more lines")
+            session.interrupts()
+            session.ended()
+        first = session.seen.split("\x1b[J")[0]
+    assert first.count("\n") < 24  # of the 24 that the terminal has
+    assert "unit000" in first
+    assert "unit030" not in first
+
+
 def test_watching_for_programs_is_a_line_of_json_each_time(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "agent.ctl", "--socket", str(tmp_path / "s"), "--watch=0.1", "--json", "services"]
     with (
