@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
 import ssl
 import struct
@@ -99,8 +100,18 @@ class Entrance:
 def _origin(sock: socket.socket, address: object) -> str:
     """Whom a connection counts for: an address or, on the Unix socket, a user."""
     if isinstance(address, tuple):
-        return str(address[0])
+        return origin(str(address[0]))
     return f"uid {peer_uid(sock)}"
+
+
+def origin(address: str) -> str:
+    """Whom an address counts for: of IPv6 its network of 64 bits, all of whose addresses one machine can have."""
+    parsed = ipaddress.ip_address(address)
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return address
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return f"{int(parsed) >> 64:x}::/64%{parsed.scope_id or ''}"
 
 
 def peer_uid(sock: socket.socket) -> int:
