@@ -17,7 +17,7 @@ LONGEST = 2048
 MANY = 64
 """Values that are kept of a list."""
 _NAMESPACE = UUID("5d1f3f0c-3c53-4f1e-9d0b-6c1f0a4f7f52")
-_UNSAID = frozenset({"audit"})
+_UNSAID = frozenset({"audit", "object_systemd_unit"})
 """Facts that are fields only, and not in the text."""
 
 Fields = list[tuple[str, str]]

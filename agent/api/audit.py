@@ -19,6 +19,7 @@ from agent.api.call import Call, Caller, Route
 from agent.api.forward import OPERATOR, operator
 from agent.api.links import HEARTBEAT, Links
 from agent.api.names import UserNames
+from agent.heads.trust import normalise
 from agent.log import CALLER
 
 log = structlog.get_logger()
@@ -78,7 +79,7 @@ class Audit:
 
     def met(self, request: web.BaseRequest) -> Asked:
         """A request has come; of who asks nothing is proved yet."""
-        CALLER.set({"peer": request.remote or "local"})
+        CALLER.set({"peer": normalise(request.remote or "") or "local"})
         return Asked(request, monotonic())
 
     async def let_in(self, asked: Asked, caller: Caller) -> None:

@@ -9,9 +9,12 @@ import socket
 from typing import Any
 
 from agent import journald
+from agent.hostfiles import UNIT
 
 IDENTIFIER = "cw-headctl"
 """What this command's own lines are signed with."""
+_ABOUT = {"object_systemd_unit": f"{UNIT}.service"}
+"""Has `journalctl -u` show root's lines among the agent's; of others it takes none (systemd.journal-fields(7))."""
 _PATIENCE = 1.0
 """Seconds that a journal which does not read may hold up the command."""
 
@@ -36,7 +39,7 @@ class Journal:
             user = pwd.getpwuid(uid).pw_name
         except KeyError:
             user = str(uid)
-        line = journald.line(event, level, {**facts, "local_uid": uid, "local_user": user}, IDENTIFIER)
+        line = journald.line(event, level, {**facts, **_ABOUT, "local_uid": uid, "local_user": user}, IDENTIFIER)
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
             sock.settimeout(_PATIENCE)
             sock.sendto(journald.datagram(line), self._path)

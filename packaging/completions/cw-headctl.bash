@@ -33,7 +33,7 @@ _cw_headctl() {
         'ca') nouns=(show rotate); options=() ;;
         'status') options=(); kind=none ;;
         'doctor') options=(--config); kind=none ;;
-        'logs') options=(--follow --lines --since --unit --request --peer --head-uid --priority --explain --engine); kind=none ;;
+        'logs') options=(--follow --lines --since --unit --request --peer --head-uid --audit --priority --explain --engine); kind=none ;;
         'heads ls') options=(); kind=none ;;
         'heads show') options=(); kind=heads ;;
         'heads down') options=(); kind=none ;;
@@ -85,7 +85,7 @@ _cw_headctl() {
         --unit) kind=services ;;
         --request) kind=none ;;
         --peer) kind=heads ;;
-        --head-uid) kind=none ;;
+        --head-uid) kind=heads ;;
         --priority) kind=none ;;
         --token) kind=none ;;
         --ca-sha256) kind=none ;;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
+import socket
 import threading
 from collections.abc import AsyncIterator, MutableMapping
 from datetime import timedelta
@@ -26,7 +27,7 @@ from tests.support.people import OTHER
 from tests.support.rows import ANYTHING
 from tests.support.ssh import pair
 from tests.support.waiting import wait_for
-from tests.support.wired import Wired, wired
+from tests.support.wired import Wired, Wires, wired
 
 Line = MutableMapping[str, Any]
 
@@ -184,6 +185,17 @@ async def test_whoever_is_denied_is_told_of_be_it_only_a_look(heads: list[Wired]
         (403, "denied", "127.0.0.1"),
         (403, "denied", "127.0.0.1"),
     ]
+
+
+async def test_an_address_is_written_in_one_way_also_before_anything_is_proved(tmp_path: Path) -> None:
+    wires = Wires(tmp_path)
+    head = await wires.head(1, listener=socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True))
+    async with wires.running(head):
+        reader = await token(head, "HeadsRead")
+        with log_lines() as lines:
+            assert await over_tls(head, "GET", "/heads", "no-token") == 401
+            assert await over_tls(head, "GET", "/test/local", reader) == 403
+    assert [line["peer"] for line in audit(lines)] == ["127.0.0.1", "127.0.0.1"]
 
 
 async def test_what_is_asked_of_another_head_is_told_at_both_ends_as_one_request(heads: list[Wired]) -> None:

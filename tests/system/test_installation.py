@@ -99,4 +99,11 @@ def test_what_root_changes_without_the_agent_is_audited_too(head: Head) -> None:
     assert line.startswith(f"Configuration applied result=done head_uid={head.uid} done=")
     assert str(RULE) in line
     assert line.endswith("local_uid=0 local_user=root")
+    forged = "logger --journald <<< $'MESSAGE=Forged\\nAUDIT=1\\nSYSLOG_IDENTIFIER=cw-headctl'"
+    head.run("runuser", "-u", "nobody", "--", "bash", "-c", forged)
+    wait_for(lambda: "Forged" in audit(), "the line of somebody else's")
+    for command in (["journalctl", "-o", "cat", "-u", UNIT, "AUDIT=1"], ["cw-headctl", "logs", "--audit"]):
+        trusted = head.run(*command).stdout
+        assert line in trusted
+        assert "Forged" not in trusted
     assert line in head.run("cw-headctl", "logs", "--head-uid", head.uid, "--lines", "all").stdout
