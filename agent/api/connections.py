@@ -13,6 +13,8 @@ from agent.errors import Unavailable
 
 KEEPALIVE = 75.0
 """Seconds that a connection may be idle, or take to send a request's header, before it is closed; see `crowd`."""
+HEADS = 500
+"""Connections of known heads at a time: of the most heads that a cluster may have, some each."""
 
 Respond = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 RespondToBroken = Callable[[web.BaseRequest, int, BaseException | None], web.StreamResponse]
@@ -25,7 +27,9 @@ class Standings:
         self.strangers = Crowd(patience=PATIENCE)
         """Over TCP, and nothing is proved yet: the handshake is under way, or only public routes were asked for."""
         self.known = Crowd()
-        """Over TCP, with a good token or as a known head."""
+        """Over TCP, with a good token."""
+        self.heads = Crowd(most=HEADS, each=HEADS // 2)
+        """Over TCP, as a known head: no token, however little it permits, may keep the heads from hearing each other."""
         self.local = Crowd()
         """On the Unix socket: operators must come through whatever happens on the network."""
 
@@ -66,14 +70,15 @@ class Connection(web.RequestHandler):
         self._crowd = self._standings.local if local else self._standings.strangers
         return self._crowd.enter(self, origin)
 
-    def let_in(self) -> None:
+    def let_in(self, *, head: bool) -> None:
         """Who is behind it has been proved: from now on it may be idle for as long as others. Raises Unavailable."""
         if self._crowd is not self._standings.strangers:
             return
-        if not self._standings.known.enter(self, self._origin):
+        crowd = self._standings.heads if head else self._standings.known
+        if not crowd.enter(self, self._origin):
             raise Unavailable("too many connections of yours, or of all callers, are busy: use fewer", code="crowded")
         self._crowd.leave(self)
-        self._crowd = self._standings.known
+        self._crowd = crowd
 
     def go(self) -> None:
         """It counts no longer."""
@@ -120,7 +125,12 @@ class HttpServer(web.Server):
     def census(self) -> dict[str, int]:
         """How many connections are open, by what is known of who is behind them."""
         standings = self._standings
-        return {"stranger": len(standings.strangers), "known": len(standings.known), "local": len(standings.local)}
+        return {
+            "stranger": len(standings.strangers),
+            "known": len(standings.known),
+            "head": len(standings.heads),
+            "local": len(standings.local),
+        }
 
     @override
     def __call__(self) -> Connection:

@@ -13,7 +13,7 @@ MOST = 1500
 """Connections of one standing at a time; up to 110 KB of memory each while TLS is being begun."""
 EACH = 1000
 """Of these, from one address or, on the Unix socket, of one user. As many may wait while the agent restarts."""
-_SHARE = 4
+_SHARE = 5
 """No standing may have more than one in so many of the descriptors that the process may open (LimitNOFILE)."""
 
 

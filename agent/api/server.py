@@ -70,7 +70,7 @@ class Api:
                 caller = admit()
                 await self._audit.let_in(asked, caller)
                 if _is_known(caller) and isinstance(request.protocol, Connection):
-                    request.protocol.let_in()
+                    request.protocol.let_in(head=caller.head is not None)
                 if request.query_string:
                     _check_query(route, request)
                 if "Expect" in request.headers:

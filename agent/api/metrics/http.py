@@ -55,7 +55,7 @@ HTTP: tuple[Metric, ...] = (
     ),
     gauge(
         "http_connections",
-        "Open connections: strangers and known callers over TCP, local ones on the Unix socket.",
+        "Open connections: strangers, callers with a token and heads over TCP, local ones on the Unix socket.",
         _connections,
         ("standing",),
     ),
