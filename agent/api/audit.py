@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from time import monotonic
 from typing import Any
 
@@ -79,7 +80,7 @@ class Audit:
 
     def met(self, request: web.BaseRequest) -> Asked:
         """A request has come; of who asks nothing is proved yet."""
-        CALLER.set({"peer": normalise(request.remote or "") or "local"})
+        CALLER.set({"peer": _address(request.remote)})
         return Asked(request, monotonic())
 
     async def let_in(self, asked: Asked, caller: Caller) -> None:
@@ -152,6 +153,12 @@ class Audit:
     def _mends_itself(self, request: web.BaseRequest, failed: errors.AgentError) -> bool:
         """Whether it is a heartbeat's link that may well be taken the next time."""
         return request.path.endswith(HEARTBEAT) and not self._links.worth_telling(request.remote, failed.reason)
+
+
+@lru_cache(1024)
+def _address(remote: str | None) -> str:
+    """Where a request comes from, an address always written in one way; kept, since each request asks for it."""
+    return (normalise(remote) if remote else None) or "local"
 
 
 def _result(status: int | None) -> str:
