@@ -67,4 +67,5 @@ def test_what_another_head_is_told_over_the_network_has_none_of_its_paths(three:
     first, second = three.heads[:2]
     told = first.api("GET", "/head/doctor", on=second.uid).data["findings"]
     assert not [one for one in told if "/var/" in json.dumps(one) or "/etc/" in json.dumps(one)]
-    assert first.run("cw-headctl", "doctor", "--head", second.name).returncode == 0
+    examined = first.run("cw-headctl", "--json", "doctor", "--head", second.name, check=False)
+    assert json.loads(examined.stdout)["uid"] == second.uid
