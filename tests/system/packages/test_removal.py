@@ -94,6 +94,30 @@ def test_a_purge_keeps_the_user_whose_files_are_left(boot: Callable[[], Head], c
     assert units(head) == ""
 
 
+def test_a_purge_keeps_what_is_the_sites_below_the_agents_own_directory(
+    boot: Callable[[], Head], current: Path
+) -> None:
+    head = boot()
+    platform(head, f"[files]\nroot = {STATE}/images\n")
+    dpkg(head, current, "--force-confold")
+    head.write(f"{STATE}/images/one.iso", b"the site's")
+    head.run("mkdir", f"{STATE}/mounted")
+    head.run("mount", "-t", "tmpfs", "mine", f"{STATE}/mounted")
+    head.write("/root/keep", b"root's")
+    head.run("touch", f"{STATE}/mounted/theirs")
+    head.run("ln", "-s", "/root", f"{STATE}/link")
+
+    told = head.run("dpkg", "--purge", NAME).stderr
+
+    assert head.path(f"{STATE}/images/one.iso").read_bytes() == b"the site's"
+    assert head.run("ls", f"{STATE}/mounted").stdout == "theirs\n"
+    assert head.path("/root/keep").exists()
+    assert sorted(head.run("ls", STATE).stdout.split()) == ["images", "mounted"]
+    assert f"left as it is, with what is in it: {STATE}/images\n" in told
+    assert f"left as it is, with what is in it: {STATE}/mounted\n" in told
+    assert units(head) == ""
+
+
 def test_a_purge_of_what_never_worked_and_of_what_was_changed_by_hand_is_done_too(
     boot: Callable[[], Head], current: Path
 ) -> None:
