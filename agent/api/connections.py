@@ -29,7 +29,7 @@ class Standings:
         self.known = Crowd()
         """Over TCP, with a good token."""
         self.heads = Crowd(most=HEADS, each=HEADS // 2)
-        """Over TCP, as a known head: no token, however little it permits, may keep the heads from hearing each other."""
+        """Over TCP, as a known head: no token, however little it permits, may keep heads from hearing each other."""
         self.local = Crowd()
         """On the Unix socket: operators must come through whatever happens on the network."""
 
