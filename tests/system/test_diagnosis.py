@@ -1,4 +1,4 @@
-"""What the doctor tells to do is done, and the head is well; the journal is narrowed to one matter."""
+"""What cw-headctl status and doctor say of a head on which things are wrong, one after another."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ SERVICE = "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-u
 
 @pytest.fixture(scope="module")
 def ill(heads: Heads) -> Iterator[Head]:
-    """A head of this module's, whose agent runs."""
-    one = heads.boot("ill")
+    """A head of this module's, whose agent runs; its store is small."""
+    one = heads.boot("ill", store_size="4M")
     one.write("/etc/systemd/system/clusterware-ill.service", SERVICE)
     one.start_agent("[services]\nheal = no\n")
     yield one
@@ -31,6 +31,59 @@ def found(head: Head, *, answers: bool = True) -> dict[str, dict[str, Any]]:
     assert done.returncode in ((0, 3) if answers else (4,)), done.stdout + done.stderr
     findings = json.loads(done.stdout)["findings"]
     return {one["check"]: one for one in reversed(findings) if one["level"] != "ok" and one["check"] != "time sync"}
+
+
+def test_of_a_head_that_is_well_nothing_is_told(ill: Head) -> None:
+    told = ill.run("cw-headctl", "status").stdout.splitlines()
+    assert "Everything is well." in told
+    assert len(told) <= 24
+    assert found(ill) == {}
+
+
+def test_a_full_disk_and_a_service_that_does_not_run_are_told_the_worst_first(ill: Head) -> None:
+    ill.run("sh", "-c", f"cat /dev/zero > {ill.store}/filler", check=False)
+    ill.systemctl("enable", "clusterware-ill")
+    wait_for(lambda: "services" in found(ill), "the service to be missed")
+
+    bad = found(ill)
+
+    assert bad["disk"]["detail"].startswith("the disk is full: 100 % used")
+    assert "`cw-headctl files rm`" in bad["disk"]["todo"]
+    assert bad["services"]["subject"] == "clusterware-ill"
+    assert "`cw-headctl services start clusterware-ill`" in bad["services"]["todo"]
+    status = ill.run("cw-headctl", "status", check=False)
+    assert status.returncode == 3
+    assert status.stdout.index("2 things to act on:") < status.stdout.index("failed ") < status.stdout.index("HEAD ")
+
+    ill.run("rm", f"{ill.store}/filler")
+    ill.run("cw-headctl", "services", "start", "clusterware-ill")
+    assert found(ill) == {}
+
+
+def test_a_bus_that_is_away_is_told_and_so_is_that_it_came_back(ill: Head) -> None:
+    ill.systemctl("stop", "dbus.service", "dbus.socket")
+    wait_for(lambda: "systemd" in found(ill), "the bus to be missed")
+    bad = found(ill)["systemd"]
+    ill.systemctl("start", "dbus.socket", "dbus.service")
+
+    assert bad["level"] == "failed"
+    assert "`systemctl status dbus`" in bad["todo"]
+    wait_for(lambda: not found(ill), "all to be well again")
+
+
+def test_a_ca_near_its_end_is_told_with_the_command_that_exchanges_it(ill: Head) -> None:
+    """The clock runs ten years ahead; a head's own certificate is renewed by then, its CA by people only."""
+    ill.set_clock("+3630d")
+    try:
+        bad = found(ill)["certificates"]
+    finally:
+        ill.run("sh", "-c", "rm /var/lib/clusterware-head-agent/head.pem")  # of another decade
+        ill.set_clock("")
+
+    assert (bad["level"], bad["subject"]) == ("failed", "CA of the cluster")
+    assert "it ends in 19 days" in bad["detail"]
+    assert "`cw-headctl ca rotate`" in bad["todo"]
+    assert found(ill) == {}
 
 
 def test_an_agent_that_a_wrong_configuration_ended_is_told_without_it(ill: Head) -> None:
