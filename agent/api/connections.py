@@ -37,7 +37,7 @@ class Standings:
 class Connection(web.RequestHandler):
     """aiohttp's connection, which knows its place in the crowd, and answers what it cannot parse in the envelope."""
 
-    __slots__ = ("_answer_broken", "_crowd", "_origin", "_standings", "arriving", "lost")
+    __slots__ = ("_answer_broken", "_crowd", "_standings", "arriving", "lost", "origin")
 
     def __init__(
         self, server: HttpServer, answer_broken: RespondToBroken, standings: Standings, loop: asyncio.AbstractEventLoop
@@ -53,7 +53,8 @@ class Connection(web.RequestHandler):
         self._answer_broken = answer_broken
         self._standings = standings
         self._crowd: Crowd | None = None
-        self._origin = ""
+        self.origin = ""
+        """Whom it counts for: an address, a network of them, or a user of the Unix socket."""
         self.arriving: asyncio.Task[None] | None = None
         """While the connection is being set up, what does that."""
         self.lost: Callable[[], None] | None = None
@@ -66,7 +67,7 @@ class Connection(web.RequestHandler):
 
     def come(self, origin: str, *, local: bool) -> bool:
         """Whether there is room for it, as a stranger unless it is on the Unix socket; see `Crowd.enter`."""
-        self._origin = origin
+        self.origin = origin
         self._crowd = self._standings.local if local else self._standings.strangers
         return self._crowd.enter(self, origin)
 
@@ -75,7 +76,7 @@ class Connection(web.RequestHandler):
         if self._crowd is not self._standings.strangers:
             return
         crowd = self._standings.heads if head else self._standings.known
-        if not crowd.enter(self, self._origin):
+        if not crowd.enter(self, self.origin):
             raise Unavailable("too many connections of yours, or of all callers, are busy: use fewer", code="crowded")
         self._crowd.leave(self)
         self._crowd = crowd

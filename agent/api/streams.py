@@ -23,8 +23,10 @@ from agent.heads.members import Members
 log = structlog.get_logger()
 
 MEDIA = "text/event-stream"
-MOST = 100
+MOST = 300
 """Readers at a time, of all streams together."""
+EACH = 100
+"""Of these, from one address or, on the Unix socket, of one user: nobody may keep all others from following."""
 KEEP_ALIVE = 15.0
 """Seconds of silence after which a comment is sent: only so is it noticed that a reader is gone."""
 PATIENCE = 10.0
@@ -46,8 +48,10 @@ Admit = Callable[[], object]
 class _Stream:
     """One reader."""
 
-    def __init__(self, admit: Admit) -> None:
+    def __init__(self, admit: Admit, origin: str = "") -> None:
+        """`origin`: whom it counts for."""
         self._admit = admit
+        self.origin = origin
         self.scope = asyncio.timeout(None)
         """Around its work."""
         self.over = False
@@ -73,8 +77,9 @@ class _Stream:
 class Streams:
     """The readers of all streams. Each is judged anew with everything that is sent, and when the members change."""
 
-    def __init__(self, most: int = MOST, patience: float = PATIENCE) -> None:
+    def __init__(self, most: int = MOST, patience: float = PATIENCE, each: int = EACH) -> None:
         self._most = most
+        self._each = each
         self._patience = patience
         self._streams: set[_Stream] = set()
         self._closed = False
@@ -89,16 +94,25 @@ class Streams:
         async with aclosing(chunks):
             if self._closed:
                 raise Unavailable("this agent is stopping", code="stopping")
-            if len(self._streams) >= self._most:
-                raise Unavailable(
-                    f"{self._most} readers follow streams of this agent, and no more may: end some", code="readers"
-                )
+            origin = request.protocol.origin if isinstance(request.protocol, Connection) else ""
+            self._check_room(origin)
             response = web.StreamResponse(headers={"Content-Type": f"{MEDIA}; charset=utf-8", **headers})
             if request.method == "HEAD":
                 await response.prepare(request)
             else:
-                await self._serve(request, _Stream(admit), chunks, response)
+                await self._serve(request, _Stream(admit, origin), chunks, response)
         return response
+
+    def _check_room(self, origin: str) -> None:
+        """Raises Unavailable where there is none for one more reader of that origin."""
+        if len(self._streams) >= self._most:
+            raise Unavailable(
+                f"{self._most} readers follow streams of this agent, and no more may: end some", code="readers"
+            )
+        if sum(stream.origin == origin for stream in self._streams) >= self._each:
+            raise Unavailable(
+                f"{self._each} readers of yours follow streams of this agent, and no more may: end some", code="readers"
+            )
 
     def recheck(self, _members: Members) -> None:
         """End the streams of heads that are not known any more; called when the members have changed."""

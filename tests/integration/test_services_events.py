@@ -109,6 +109,18 @@ async def test_there_is_a_limit_to_readers(http: aiohttp.ClientSession, room: Ro
     await wait_for(lambda: not len(room.streams))
 
 
+async def test_nobody_takes_all_the_places_of_readers(tmp_path: Path, room: Room) -> None:
+    room.streams = Streams(most=LIMIT, each=3)
+    async with served(tmp_path / "socket", ROWS, rooms=room.rooms), client(tmp_path / "socket") as http:
+        responses = [await http.get(PATH) for _ in range(3)]
+        async with http.get(PATH) as one_more:
+            assert one_more.status == 503
+            assert "3 readers of yours" in (await one_more.json())["reason"]
+        for response in responses:
+            response.close()
+        await wait_for(lambda: not len(room.streams))
+
+
 async def test_a_reader_that_does_not_read_is_dropped_and_the_others_are_told(
     http: aiohttp.ClientSession, room: Room, tmp_path: Path
 ) -> None:
