@@ -50,8 +50,8 @@ def apply(arguments: argparse.Namespace) -> Outcome:
     except (OSError, LookupError) as err:
         uid = config.head.uid
         log.warning("Configuration not applied", audit=1, result="failed", head_uid=uid, reason=str(err), done=done)
-        todo = ": run `systemd-sysusers`" if isinstance(err, LookupError) else ""
-        raise Failure(f"cannot apply the configuration: {err}{todo}") from err
+        remedy = ": run `systemd-sysusers`" if isinstance(err, LookupError) else ""
+        raise Failure(f"cannot apply the configuration: {err}{remedy}") from err
     if done:
         log.info("Configuration applied", audit=1, result="done", head_uid=config.head.uid, done=done)
     units = [unit for path, unit in _DROP_INS.items() if path in changed]

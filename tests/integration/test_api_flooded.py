@@ -8,10 +8,12 @@ import select
 import socket
 import ssl
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from agent.api.crowd import EACH, MOST
+from tests.support.company import eventually, running
 from tests.support.hostile import exchange, request, taken_apart
 from tests.support.lone_agent import Agent, lone_agent
 
@@ -48,10 +50,9 @@ def held() -> Iterator[list[socket.socket]]:
             sock.close()
 
 
-def connected(agent: Agent, number: int) -> socket.socket:
+def connected(host: str, port: int, number: int) -> socket.socket:
     """A connection from one of many addresses."""
-    source = f"127.0.{1 + number % 50}.1"
-    return socket.create_connection(("127.0.0.1", agent.port), 20, (source, 0))
+    return socket.create_connection((host, port), 20, (f"127.0.{1 + number % 50}.1", 0))
 
 
 def shaken(plain: socket.socket) -> ssl.SSLSocket:
@@ -90,7 +91,7 @@ async def test_ten_thousand_silent_connections_are_outlived(agent: Agent) -> Non
     before = agent.memory()
     with held() as sockets:
         for number in range(FLOOD):
-            sockets.append(connected(agent, number))
+            sockets.append(connected("127.0.0.1", agent.port, number))
             if number % 2500 == 2499:
                 assert await answers(agent)
                 assert open_connections(agent) < MOST + 100
@@ -137,6 +138,22 @@ async def test_a_user_of_the_unix_socket_cannot_use_it_up(agent: Agent) -> None:
                 sock.sendall(b"GET /healthz HTT")
         assert await answers(agent)
         assert open_connections(agent) < EACH + 100
+
+
+async def test_heads_hear_each_other_whoever_else_connects(tmp_path: Path) -> None:
+    with running(tmp_path, 2) as (first, second), held() as sockets:
+        assert (await second.join(first))[0] == 200
+        await eventually(first.heads, lambda heads: heads[second.uid]["state"] == "up")
+        since = (await first.heads())[second.uid]["since"]
+        for number in range(2 * MOST):
+            host, _, port = first.url.removeprefix("https://").rpartition(":")
+            sockets.append(connected(host, int(port), number))
+
+        assert (await first.heads())[second.uid]["since"] == since  # it was heard throughout
+        second.ended()
+        await eventually(first.heads, lambda heads: heads[second.uid]["state"] == "down")
+        with second.running():  # and finds its way in through the crowd
+            await eventually(first.heads, lambda heads: heads[second.uid]["state"] == "up")
 
 
 async def test_the_agent_met_no_bug_meanwhile(agent: Agent) -> None:
