@@ -14,6 +14,7 @@ from agent.errors import AgentError, Denied, Invalid, Malformed, Unavailable
 from agent.heads.beat import PROTOCOL, Beat, decode
 from agent.heads.members import Members
 from agent.heads.outage import Outage
+from agent.log import unasked
 
 log = structlog.get_logger()
 
@@ -164,5 +165,5 @@ class Links:
             if beat.head != link.head:
                 raise Malformed(f"it sent the beat of head {beat.head[:32] if beat.head.isalnum() else '?'}")
             link.check()
-            self._tell_newer(beat)
+            unasked(self._tell_newer, beat)
             self._heard(beat)

@@ -20,13 +20,15 @@ def changed(before: Record, after: Record) -> None:
     """A head's record is another one than it was."""
     fields = sorted(name for name in {*before.body, *after.body} if before.body.get(name) != after.body.get(name))
     log.info("Head changed", head_uid=after.uid, fields=fields)
-    keys = [name for name in KEYS if name in fields]
-    if keys:
+    trusted = [name for name in KEYS if name in fields]
+    if trusted == ["ca_pem"]:  # as in an exchange of the cluster's CA, in which the head keeps its keys
+        log.info("Head CA changed", audit=1, head_uid=after.uid)
+    elif trusted:
         log.warning(
             "Head key changed",
             audit=1,
             head_uid=after.uid,
-            fields=keys,
+            fields=trusted,
             old_ssh_key=ssh_fingerprint(before.body.get("ssh_public", "")),
             new_ssh_key=ssh_fingerprint(after.body.get("ssh_public", "")),
             todo="whoever holds this key can act for the head: make sure that this was meant",

@@ -16,6 +16,7 @@ from agent.heads.liveness import Condition, Outlook, Standing, State, standing
 from agent.heads.members import Members
 from agent.heads.peer import NEVER, Peer
 from agent.heads.verdict import Evidence, Health, Patience, is_silent, verdict
+from agent.log import unasked
 from agent.model import rfc3339
 from agent.ports import Clock
 
@@ -262,7 +263,7 @@ class Detector:
             peer.turn(state, now)
         self._find_troubled()
         for callback in self._callbacks:
-            callback(told)
+            unasked(callback, told)  # the beat or the question that it came with is not what it is about
 
     def _find_troubled(self) -> None:
         self._troubled = [peer for peer in self._peers.values() if peer.state is not State.UP]

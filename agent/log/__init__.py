@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Mapping, MutableMapping
-from contextvars import ContextVar
-from typing import Any
+from collections.abc import Callable, Mapping, MutableMapping
+from contextvars import Context, ContextVar
+from typing import Any, ParamSpec, TypeVar
 
 import structlog
 from typing_extensions import override
@@ -21,8 +21,19 @@ REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 CALLER: ContextVar[Mapping[str, Any]] = ContextVar("caller", default={})  # noqa: B039  never changed, only replaced
 """Who asked for what is being done: on every audit line of it; its `peer` is a field of every line of it."""
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 _RARELY = {"Request passed on between heads": Quota(1, 600.0)}
 """Events that a command repeats for as long as it watches something."""
+
+
+def unasked(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Do what is no part of the request in which it happens to begin: its lines name neither that nor who asked.
+
+    What it starts, such as tasks and timers, is nobody's either.
+    """
+    return Context().run(work, *args, **kwargs)
 
 
 def add_request(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

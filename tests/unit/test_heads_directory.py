@@ -211,7 +211,8 @@ async def test_two_heads_with_one_address_and_no_certificate_are_taken_with_a_wa
     [
         ({"ssh_public": pair("ed25519", 1).public}, ["ssh_public"]),
         ({"ca_pem": authority("other").pem, "key_sha256": "a" * 64}, ["ca_pem", "key_sha256"]),
-        ({"ca_pem": None}, ["ca_pem"]),
+        ({"ca_pem": authority("other").pem}, None),
+        ({"ca_pem": None}, None),
         ({"description": "new"}, None),
     ],
 )
@@ -224,6 +225,8 @@ async def test_a_change_of_keys_is_audited_apart(
     apart = [line for line in logs if line["event"] == "Head key changed"]
     assert [line["fields"] for line in apart] == ([keys] if keys else [])
     assert all(line["log_level"] == "warning" and line["head_uid"] == PEER for line in apart)
+    told = [line["log_level"] for line in logs if line["event"] == "Head CA changed"]
+    assert told == (["info"] if change.keys() == {"ca_pem"} else [])
 
 
 async def test_nobody_is_down_as_long_as_nobody_listens(room: HeadRoom) -> None:

@@ -17,6 +17,7 @@ from agent.adapters.sqlite.membership import EmbeddedMembership
 from agent.adapters.sqlite.store import SqliteStore
 from agent.adapters.store import Engine
 from agent.config import Config
+from agent.log import unasked
 from agent.loops import Loops
 from agent.ports import Clock, ClusterEngine
 
@@ -67,7 +68,8 @@ class Opener:
             asyncio.get_running_loop().create_future()
         )
         done = asyncio.Event()
-        task = self._group.create_task(_hold(opening, ready, done))
+        # Who has the engine changed waits for it, and what it does from then on is not theirs.
+        task = unasked(self._group.create_task, _hold(opening, ready, done))
         store, membership, client = await ready
         return Opened(store, membership, client, done, task)
 
