@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -11,6 +12,9 @@ from pathlib import Path
 
 import pytest
 import structlog
+
+# A shell that runs this in the background may have it ignore Ctrl-C, and all that it starts with it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _threads() -> set[str]:

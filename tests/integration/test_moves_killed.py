@@ -27,7 +27,7 @@ ALONE = {**MEMBER, "member": False, "same_ca": False, "heads": ["2"], "known_the
 def runs(what: str, directory: Path) -> list[dict[str, Any]]:
     """What became of each: the last one was not killed."""
     command = [sys.executable, "-m", "tests.support.killed_moves", what, str(directory)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=55, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=170, check=False)
     assert done.returncode == 0, done.stderr
     *killed, whole = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(killed) > 50
