@@ -126,7 +126,9 @@ class FileFacts(Struct, frozen=True):
     links: int
     regular: bool
     mounted: bool
-    """Another filesystem, or something that is mounted over it."""
+    """Whether something is mounted over it."""
+    elsewhere: bool = False
+    """Whether its device is another one than that of the store's directory."""
 
 
 class Look(Struct, frozen=True):

@@ -48,6 +48,11 @@ def why_kept(facts: FileFacts, now: int, min_age: float) -> str | None:
     """
     if facts.mounted:
         return "is a mount point"
+    if facts.elsewhere:
+        return (
+            "is on another device than the directory of the store, as below a mount or on overlayfs: "
+            "whether anybody uses it cannot be told there"
+        )
     if facts.links > 1:
         return f"has {facts.links - 1} more hard link{'s' if facts.links > 2 else ''}: removing one name frees nothing"
     age = (now - max(facts.mtime, facts.ctime)) / _SECOND

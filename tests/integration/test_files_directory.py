@@ -236,6 +236,30 @@ async def test_the_filesystem_is_known(root: Path, files: DirectoryStore) -> Non
     assert not overlay.exists()
 
 
+async def test_an_overlay_of_two_disks_is_no_mount_point(root: Path) -> None:
+    """There a file has another device than its directory."""
+    for name in ("lower", "upper", "merged"):
+        (root / name).mkdir()
+    write(root / "lower", ["image"])
+    options = f"lowerdir={root}/lower,upperdir={root}/upper/up,workdir={root}/upper/work"
+    subprocess.run(["mount", "-t", "tmpfs", "upper", str(root / "upper")], check=True)
+    try:
+        (root / "upper/up").mkdir()
+        (root / "upper/work").mkdir()
+        subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, str(root / "merged")], check=True)
+        other = DirectoryStore(root / "merged")
+        try:
+            await other.prepare()
+            kept = await FilesRoom(other, SetReferences({"nothing"})).kept()
+        finally:
+            other.close()
+            subprocess.run(["umount", str(root / "merged")], check=True)
+    finally:
+        subprocess.run(["umount", str(root / "upper")], check=True)
+    assert "mount point" not in kept["image"]
+    assert "another device" in kept["image"]
+
+
 async def test_trash_that_somebody_put_there_leads_nowhere_else(
     root: Path, files: DirectoryStore, tmp_path: Path
 ) -> None:

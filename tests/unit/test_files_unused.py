@@ -35,7 +35,8 @@ def test_a_time_in_the_future_keeps_a_file(which: str) -> None:
 def test_a_second_link_and_a_mount_keep_a_file() -> None:
     assert "1 more hard link:" in (why_kept(replace(OLD, links=2), NOW, HOUR) or "")
     assert "2 more hard links:" in (why_kept(replace(OLD, links=3), NOW, HOUR) or "")
-    assert "mount" in (why_kept(replace(OLD, mounted=True), NOW, HOUR) or "")
+    assert why_kept(replace(OLD, mounted=True, elsewhere=True), NOW, HOUR) == "is a mount point"
+    assert "another device" in (why_kept(replace(OLD, elsewhere=True), NOW, HOUR) or "")
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,8 @@ class Tree:
             ctime=status.st_ctime_ns,
             links=status.st_nlink,
             regular=(status.st_mode & 0o170000) == 0o100000,
-            mounted=status.st_dev != self._device or filename in self.mounts,
+            mounted=filename in self.mounts,
+            elsewhere=status.st_dev != self._device,
         )
 
     def _leave(self) -> None:
