@@ -94,7 +94,7 @@ def _elsewhere(arguments: argparse.Namespace) -> None:
     url = str(heads.get(uid, {}).get("url") or "")
     host = urlsplit(url).hostname or heads.get(uid, {}).get("description") or "HOST"
     raise Failure(
-        f"cannot show the journal of head {uid} from here: each head keeps its own: `ssh {shlex.quote(host)} "
+        f"cannot show the journal of head {uid} from here: each head keeps its own: `ssh -- {shlex.quote(host)} "
         f"cw-headctl logs`",
         Exit.USAGE,
     )

@@ -6,6 +6,7 @@ import argparse
 import base64
 import hashlib
 import re
+import shlex
 
 from agent.ctl.client import ask
 from agent.ctl.outcome import Exit, Failure, Outcome
@@ -39,7 +40,8 @@ def _invite(arguments: argparse.Namespace) -> Outcome:
     made = ask(arguments.agent, "POST", "/head/token", body, doing=doing).data
     invitation = {"url": own["url"], "token": made["token"], "ca_sha256": _sha256(ca_pem), "expires": made["expires"]}
     # Not as an argument, which every user could read: echo is the shell's own and no process.
-    join = f"cw-headctl join {invitation['url']} --ca-sha256 {invitation['ca_sha256']} --token-file -"
+    # A record is written by agents, and this is for root's shell.
+    join = f"cw-headctl join {shlex.quote(invitation['url'])} --ca-sha256 {invitation['ca_sha256']} --token-file -"
     return Outcome(invitation, lines=[f"echo {invitation['token']} | {join}"])
 
 
