@@ -178,12 +178,15 @@ async def told(
 
 async def whole(parts: AsyncIterator[bytes]) -> Chunks:
     """Another agent's stream, cut where an event ends, so that a break leaves no half of one; raises Unavailable."""
-    rest = b""
+    rest = bytearray()
     async for part in parts:
-        done, end, rest = (rest + part).rpartition(_END)
+        rest += part
+        # Never the whole of it anew: a head that sends byte by byte would have this one search for minutes.
+        if (cut := rest.rfind(_END, max(0, len(rest) - len(part) - 1))) >= 0:
+            yield bytes(rest[: cut + len(_END)])
+            del rest[: cut + len(_END)]
         if len(rest) > LARGEST:
             raise Unavailable(f"the other head's events are larger than {LARGEST} bytes", code="unreachable")
-        yield done + end
 
 
 def event(name: str, data: Any, number: int | None = None) -> bytes:
