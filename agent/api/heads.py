@@ -25,6 +25,8 @@ class HeadsMeta(OutlookMeta):
     """Beside the list of heads."""
 
     self: str
+    timeout: float
+    """Seconds; a head that another has not heard for longer is not heard by it."""
     problem: NotRequired[str]
 
 
@@ -75,7 +77,7 @@ REMOVED = Answers(data=str, meta=Warnings, etag=True, fails=together(_CHANGED, _
 async def list_heads(call: Call) -> Answer:
     """GET /heads: every head by uid, with its state."""
     heads = call.rooms.heads
-    meta = {"self": heads.self_uid, **_outlook(heads.outlook())}
+    meta = {"self": heads.self_uid, "timeout": call.rooms.live.config.heartbeat.timeout, **_outlook(heads.outlook())}
     return Answer(await heads.all(), meta=meta | ({"problem": heads.problem} if heads.problem else {}))
 
 

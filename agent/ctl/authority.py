@@ -6,6 +6,7 @@ import argparse
 
 from agent.ctl.client import ask
 from agent.ctl.outcome import Exit, Outcome
+from agent.ctl.show import count
 
 _LONGEST = 900.0
 """Seconds for an exchange: each head's engine restarts in its turn."""
@@ -24,8 +25,10 @@ def rotate(arguments: argparse.Namespace) -> Outcome:
     """Exchange the cluster's CA on all heads."""
     doing = "exchange the cluster's CA"
     data = ask(arguments.agent, "POST", "/heads/ca/rotate", {}, doing=doing, timeout=_LONGEST).data
+    heads = len(data["heads"])
+    believers = f"{count(heads, 'head')} {'believes' if heads == 1 else 'believe'}"
     lines = [
-        f"{len(data['heads'])} head(s) believe the new CA alone; its SHA-256 is {data['ca_sha256']}.",
+        f"{believers} the new CA alone; its SHA-256 is {data['ca_sha256']}.",
         "Whoever holds the former CA's key can open nothing any more.",
     ]
     return Outcome(data, lines=lines)

@@ -60,7 +60,7 @@ def check(arguments: argparse.Namespace) -> Outcome:
         (found["kind"], found["uid"], found["field"], found["target"] or None, found["reason"])
         for found in data["findings"]
     ]
-    amounts = ", ".join(f"{amount} {kind}" for kind, amount in data["records"].items() if amount) or "none"
+    amounts = ", ".join(count(amount, kind) for kind, amount in data["records"].items() if amount) or "none"
     lines = [f"Problem: {problem}" for problem in data["problems"]]
     lines.append(f"Records read on {data['engine']}: {amounts}.")
     if data["total"]:

@@ -11,26 +11,28 @@ from agent.ctl.outcome import Exit, Failure, Outcome, Plan
 from agent.ctl.show import count, sentence
 
 _WORST_FIRST = ("down", "unknown", "suspect", "up")
-_OF_LATE = 10.0
-"""Seconds in which a head that is up is heard a few times."""
+_TIMEOUT = 10.0
+"""Seconds after which a head is not heard any more, where an earlier version of the agent does not tell its own."""
 
 
 def listing(arguments: argparse.Namespace) -> Outcome:
     """List the heads; degraded when one is not up, this one is out of the cluster, or there is no quorum."""
     reply = ask(arguments.agent, "GET", "/heads", doing="list the heads")
     heads: dict[str, dict[str, Any]] = reply.data
-    problem = reply.envelope.get("meta", {}).get("problem")
+    meta = reply.envelope.get("meta", {})
+    problem, timeout = meta.get("problem"), float(meta.get("timeout", _TIMEOUT))
+    ordered = sorted(heads.values(), key=lambda head: (_rank(head["state"]), head["uid"]))
     lines = []
     if problem:
         lines.append(sentence(problem))
-    elif reply.envelope.get("meta", {}).get("standing") == "minority":
+    elif meta.get("standing") == "minority":
         lines.append("This head hears too few of the others to judge them: it may itself be the one that is cut off.")
     if reply.stale is not None:
         lines.append(f"The database has no quorum: the list is {reply.stale:.0f} s old, and nothing can be changed.")
     return Outcome(
         heads,
         ("uid", "state", "last seen", "since", "heard by", "url", "description"),
-        [_row(head, heads) for head in sorted(heads.values(), key=lambda head: (_rank(head["state"]), head["uid"]))],
+        [_row(head, heads, timeout) for head in ordered],
         "There are no heads.",
         lines,
         Exit.DEGRADED if reply.stale is not None or problem else _exit(heads),
@@ -128,11 +130,11 @@ def _warnings(reply: Reply) -> list[str]:
     return [sentence(warning) for warning in reply.envelope.get("meta", {}).get("warnings", [])]
 
 
-def _row(head: dict[str, Any], heads: dict[str, dict[str, Any]]) -> tuple[Any, ...]:
+def _row(head: dict[str, Any], heads: dict[str, dict[str, Any]], timeout: float) -> tuple[Any, ...]:
     heard: dict[str, float] = head["heard_by"]
     others = len(heads.keys() | heard.keys()) - 1  # this head hears others also when it is on no list any more
     last = min(heard.values(), default=0.0)
-    by = f"{sum(age < _OF_LATE for age in heard.values())} of {others}, {last:.1f} s ago" if heard else None
+    by = f"{sum(age < timeout for age in heard.values())} of {others}, {last:.1f} s ago" if heard else None
     if heard and head["state"] == "down":
         by = f"not for {last:.1f} s"
     return (*(head[name] for name in ("uid", "state", "last_seen", "since")), by, head["url"], head["description"])

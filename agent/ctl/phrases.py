@@ -14,6 +14,8 @@ _FOR_ROUTES = (
     (r"`?GET /readyz`?", "`cw-headctl doctor`"),
     (r"`?POST /database/clean`?", "`cw-headctl database clean`"),
     (r"`cw-headctl leave` or POST /database/leave", "`cw-headctl leave`"),
+    (r"\bservices\[\d+\]: (?=')", ""),
+    (r"\bstatus: (?=\S+ takes )", ""),
     (r"\?dry_run=1", "--dry-run"),
     (r"\?force=1", "--force"),
 )

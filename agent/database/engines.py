@@ -57,8 +57,9 @@ class Engines:
             if self._cluster.kind == "etcd":
                 return Migrated("etcd", await self._count())
             if others := self._others():
+                few = "is another head" if len(others) == 1 else f"are {len(others)} other heads"
                 raise Conflict(
-                    f"cannot migrate: {len(others)} other head(s) are in this cluster, and on SQLite each keeps "
+                    f"cannot migrate: there {few} in this cluster, and on SQLite each keeps "
                     "objects of its own. Have them leave (`cw-headctl leave` on each) or remove them, migrate this "
                     "head, then have them join again; nothing was changed",
                     code="has-peers",

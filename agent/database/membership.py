@@ -61,8 +61,9 @@ def cannot_leave(self_uid: str, heads: Collection[Record]) -> Conflict:
     if not others:
         return Conflict("cannot leave: this head is in no cluster with another; nothing was changed", code="alone")
     return Conflict(
-        f"cannot leave: this head has never joined a cluster. The records of {others} other head(s) were registered by "
-        "hand and share nothing with this head's database; DELETE /head/<uid> takes one away. Nothing was changed",
+        f"cannot leave: this head has never joined a cluster. Somebody registered {others} other "
+        f"head{'s' if others > 1 else ''} by hand, which share nothing with this head's database; DELETE /head/<uid> "
+        "takes a record away. Nothing was changed",
         code="never-joined",
     )
 

@@ -189,8 +189,9 @@ class Joining:
         left_behind = force and self._store.age is not None  # its cluster has no quorum: then it cannot leave either
         others = sorted(set(members.heads) - {members.self_uid})
         if members.cluster != met.cluster and others and not left_behind:
+            more = f" and {len(others) - 1} more" if len(others) > 1 else ""
             raise Conflict(
-                f"cannot join: this head is in a cluster already, with {len(others)} other head(s) ({others[0]}, ...); "
+                f"cannot join: this head is in a cluster already, with {others[0]}{more}; "
                 "have it leave that one first, with cw-headctl leave (or, once that has lost its quorum for good, "
                 "say --force)",
                 code="joined-elsewhere",

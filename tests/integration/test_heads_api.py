@@ -94,7 +94,7 @@ async def test_the_list_tells_states_and_standing(http: aiohttp.ClientSession) -
     status, answer, _ = await ask(http, "GET", "/api/v1/heads")
     assert status == 200
     assert {uid: head["state"] for uid, head in answer["data"].items()} == {ME: "up"}
-    assert answer["meta"] == {"self": ME, "standing": "alone", "verdict": "local", "unknown": []}
+    assert answer["meta"] == {"self": ME, "timeout": 5.0, "standing": "alone", "verdict": "local", "unknown": []}
 
 
 async def test_a_head_alone_has_no_heads_down(http: aiohttp.ClientSession) -> None:

@@ -17,6 +17,8 @@ from agent.ctl.phrases import in_commands
         ("a name that GET /head/services shows", "a name that `cw-headctl services` shows"),
         ("with `cw-headctl leave` or POST /database/leave", "with `cw-headctl leave`"),
         ("see GET /readyz", "see `cw-headctl doctor`"),
+        ("cannot start x: services[0]: 'x' is not a service", "cannot start x: 'x' is not a service"),
+        ("cannot stop y: status: y takes restart and reload only", "cannot stop y: y takes restart and reload only"),
         ("the disk is full", "the disk is full"),
     ],
 )

@@ -81,3 +81,16 @@ def test_a_learner_may_always_go_and_never_counts() -> None:
 
 def test_a_head_without_a_member_is_not_missed() -> None:
     assert objection(_members((True, False)), "z" * 32) is None
+
+
+@pytest.mark.parametrize(
+    ("healthy", "words"),
+    [
+        ((True, False), "the one member that would remain does not answer"),
+        ((True, False, False), "of the 2 members that would remain none answers, and 2 must"),
+        ((True, True, False), "of the 2 members that would remain one answers, and 2 must"),
+        ((True, True, True, False, False), "of the 4 members that would remain 2 answer, and 3 must"),
+    ],
+)
+def test_how_many_answer_is_told_in_a_sentence(healthy: tuple[bool, ...], words: str) -> None:
+    assert words in str(objection(_members(healthy), A))

@@ -36,10 +36,22 @@ def objection(members: Sequence[EngineMember], head: str) -> str | None:
         return "it is the database's last member, and its records would be gone"
     alive = sum(bool(member.healthy) for member in rest)
     if alive < quorum(len(rest)):
+        if len(rest) == 1:
+            return "the database would lose its quorum: the one member that would remain does not answer"
         return (
-            f"the database would lose its quorum: of the {len(rest)} members that remain {alive} answer(s), "
+            f"the database would lose its quorum: of the {len(rest)} members that would remain {_answering(alive)}, "
             f"and {quorum(len(rest))} must"
         )
     if not has_quorum(members):
-        return f"the database has no quorum: {alive} of its {len(voters)} members answer(s): {WAY_OUT}"
+        return f"the database has no quorum: of its {len(voters)} members {_answering(alive)}: {WAY_OUT}"
     return None
+
+
+def _answering(alive: int) -> str:
+    match alive:
+        case 0:
+            return "none answers"
+        case 1:
+            return "one answers"
+        case _:
+            return f"{alive} answer"
