@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from agent.diagnosis.finding import Finding, amount, days, failed, ok, warning
+from agent.diagnosis.finding import Finding, Level, amount, days, failed, ok, warning
 from agent.ports import EngineMember
 
 CHECK = "database members"
+_SELF = "this head"
 VOTERS = 5
 """The most members with a vote (see `agent.adapters.etcd.members`)."""
 _QUOTA = 2 * 2**30
 """Bytes at which the agent's etcd takes no more writes."""
 _CLEAN = "give space back with `cw-headctl database clean`"
 _JOURNAL = "look there with `journalctl -u clusterware-head-agent-etcd`"
+_OWN_JOURNAL = "see `journalctl -u clusterware-head-agent -p warning`"
 _RECOVER = "when they are gone for good, `cw-headctl database recover` on the one head to go on with"
 
 
@@ -53,10 +56,14 @@ def members(
     if adopted:
         return [ok(CHECK, "etcd of the site", "its members are the site's business")]
     voters = [member for member in found if member.voter]
+    removed = [member.head for member in voters if not (member.healthy or member.head in heads)]
     quorum = len(voters) // 2 + 1
     well = [member for member in voters if member.healthy]
     missing = [_name(member.head, self_uid) for member in voters if not member.healthy]
     findings = [_judged(voters, well, missing, quorum)]
+    if len(well) >= quorum and removed and len(removed) == len(missing):
+        todo = f"wait: the agents dismiss the member of a removed head within a minute; if it stays so, {_OWN_JOURNAL}"
+        findings = [replace(findings[0], todo=todo)]
     findings += [_learner(member, self_uid) for member in found if not member.voter]
     lacking = sorted(set(heads) - {member.head for member in found})
     if len(voters) < VOTERS and lacking and len(voters) == len(found):
@@ -64,6 +71,28 @@ def members(
         todo = "wait a minute: the agents give each head a member; if it stays so, see its journal"
         findings.append(warning(CHECK, names, "has no member of the database yet", todo))
     return findings
+
+
+def of_one_cause(findings: Sequence[Finding]) -> list[Finding]:
+    """What fails for want of the database's quorum alone told once, together with the members that are missing."""
+    for_want = [finding for finding in findings if _lacks_quorum(finding)]
+    lost = next((finding for finding in for_want if finding.check == "database"), None)
+    if lost is None:
+        return list(findings)
+    lost = next((finding for finding in for_want if finding.subject != _SELF and finding.check == "database"), lost)
+    told = lost
+    for finding in for_want:
+        if finding.check == CHECK:
+            told = replace(lost, detail=f"{lost.detail}; no answer from {finding.subject}", todo=finding.todo)
+    rest = [finding for finding in findings if finding is lost or finding not in for_want]
+    return [told if finding is lost else finding for finding in rest]
+
+
+def _lacks_quorum(finding: Finding) -> bool:
+    if finding.check == CHECK:
+        return finding.level is Level.FAILED
+    about = finding.check == "database" or finding.subject == _SELF
+    return about and finding.level is not Level.OK and "quorum" in finding.detail
 
 
 def _judged(voters: Sequence[EngineMember], well: Sequence[EngineMember], missing: list[str], quorum: int) -> Finding:
@@ -91,4 +120,4 @@ def _learner(member: EngineMember, self_uid: str) -> Finding:
 
 
 def _name(uid: str, self_uid: str) -> str:
-    return "this head" if uid == self_uid else uid
+    return _SELF if uid == self_uid else uid

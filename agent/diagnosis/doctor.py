@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
+from agent.diagnosis.database import of_one_cause
 from agent.diagnosis.finding import Finding, Level, failed, for_others, in_order, warning, worst
 from agent.diagnosis.report import Report, Told
 from agent.errors import AgentError, TimedOut
@@ -51,7 +52,7 @@ class Doctor:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(_carried_out(check, self._patience)) for check in self._checks]
         looked = [task.result() for task in tasks]
-        findings = in_order(finding for one in looked for finding in one.findings)
+        findings = in_order(of_one_cause([finding for one in looked for finding in one.findings]))
         told: Told = {name: value for one in looked for name, value in one.told.items()}
         report = Report(
             level=worst(findings),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agent.diagnosis.database import DatabaseSeen, database, members
-from agent.diagnosis.finding import Level
+from agent.diagnosis.database import DatabaseSeen, database, members, of_one_cause
+from agent.diagnosis.finding import Level, failed, in_order, ok, warning
 from agent.ports import EngineMember
 
 HEADS = ("a", "b", "c", "d", "e")
@@ -60,6 +60,48 @@ def test_who_is_missing_and_how_many_losses_it_bears(voters: int, well: int, lev
 def test_without_quorum_the_way_out_is_told() -> None:
     (finding,) = members([member("a"), member("b", well=False)], ("a", "b"), "a")
     assert "cw-headctl database recover" in str(finding.todo)
+
+
+def test_what_fails_for_want_of_the_quorum_is_told_once_with_who_is_missing() -> None:
+    well, other = ok("services", "all services", "2 of 2 up"), warning("clock", "b", "it is off", "set it")
+    gone = [member("a"), member("b", well=False), member("c", well=False)]
+    found = [
+        failed("database", "this head", "cannot reach a quorum of the database's members (timeout)", "bring them back"),
+        well,
+        failed("database member", "this head", "it has no quorum", "see its journal"),
+        *database(DatabaseSeen("etcd", 1, 12.0)),
+        *members(gone, ("a", "b", "c"), "a"),
+        warning("loops", "this head", "cannot reach a quorum of the database's members (refused)", "mend that"),
+        other,
+    ]
+    told, *rest = in_order(of_one_cause(found))
+    assert rest == [other, well]
+    assert (told.check, told.subject, told.level) == ("database", "etcd", Level.FAILED)
+    assert told.detail == "what is read is 12 s old, and nothing can be written: no quorum; no answer from b, c"
+    assert "cw-headctl database recover" in str(told.todo)
+
+
+def test_a_lost_quorum_is_told_also_when_nothing_is_known_of_the_members() -> None:
+    alone = [failed("database", "this head", "the database has no quorum", "bring them back")]
+    assert of_one_cause(alone) == alone
+    late = warning("database members", "this head", "not found out within 2 s", "see the journal")
+    assert of_one_cause([*alone, late]) == [*alone, late]
+
+
+def test_what_has_another_cause_is_told_as_well() -> None:
+    found = [*members([member("a"), member("b", well=False)], ("a", "b"), "a")]
+    assert of_one_cause(found) == found
+
+
+def test_the_member_of_a_removed_head_goes_by_itself() -> None:
+    found = [member("a"), member("b", well=False), member("c")]
+    (finding,) = members(found, ("a", "c"), "a")
+    assert (finding.level, finding.subject) == (Level.WARNING, "b")
+    assert "dismiss the member of a removed head" in str(finding.todo)
+    assert "evict" not in str(finding.todo)
+
+    (finding,) = members([*found, member("d", well=False), member("e")], ("a", "c", "d", "e"), "a")
+    assert "evict" in str(finding.todo)
 
 
 @pytest.mark.parametrize(
