@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from agent.ctl.client import ask
-from agent.ctl.outcome import Exit, Outcome
+from agent.ctl.outcome import Exit, Outcome, Plan
 from agent.ctl.show import count
 
 _LONGEST = 900.0
@@ -19,6 +19,20 @@ def show(arguments: argparse.Namespace) -> Outcome:
     exchanging = data.get("next") or data.get("former")
     columns = ("role", "sha-256 of the certificate")
     return Outcome(data, columns, rows, "This head has no CA.", exit=Exit.DEGRADED if exchanging else Exit.OK)
+
+
+def plan_rotation(arguments: argparse.Namespace) -> Plan | None:
+    """What an exchange does; nothing where the database's quorum is away, so that it will be refused."""
+    doing = "exchange the cluster's CA"
+    reply = ask(arguments.agent, "GET", "/heads", doing=doing)
+    if reply.stale is not None:
+        return None
+    lines = [
+        f"{count(len(reply.data), 'head')} of this cluster will get certificates of a new CA, one after the other; "
+        "all must be up.",
+        "On etcd each one's member restarts; requests are answered meanwhile. Cut off, it goes on when repeated.",
+    ]
+    return Plan(doing, {"heads": sorted(reply.data)}, lines, by_program=True)
 
 
 def rotate(arguments: argparse.Namespace) -> Outcome:

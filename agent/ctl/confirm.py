@@ -29,6 +29,8 @@ def confirm(plans: Sequence[tuple[str | None, Plan]], arguments: argparse.Namesp
         return
     doing, word = plans[0][1].doing, plans[0][1].word
     if not is_terminal(sys.stdin):
+        if all(plan.by_program for _, plan in plans):
+            return
         raise Failure(f"cannot {doing}: nobody is there to ask: say --yes if it is meant", Exit.USAGE)
     print(f"Type {word} to go on: " if word else "Go on? [y/N] ", end="", file=sys.stderr, flush=True)
     said = sys.stdin.readline().strip()

@@ -103,6 +103,16 @@ def clean(arguments: argparse.Namespace) -> Outcome:
     return Outcome(data, lines=lines, exit=Exit.DEGRADED if data["skipped"] else Exit.OK)
 
 
+def plan_migration(arguments: argparse.Namespace) -> Plan | None:
+    """What a migration does; nothing where the records are in etcd, or where it will be refused."""
+    doing = "migrate the database"
+    heads = ask(arguments.agent, "GET", "/heads", doing=doing).data
+    if len(heads) > 1 or ask(arguments.agent, "GET", "/head/peerurl", doing=doing).data["store"] == "etcd":
+        return None
+    lines = ["All records are copied from SQLite into an etcd that the agent starts on this head, behind a backup."]
+    return Plan(doing, {}, lines, by_program=True)
+
+
 def migrate(arguments: argparse.Namespace) -> Outcome:
     """Take this head's records from SQLite into etcd."""
     if not arguments.json:
@@ -118,12 +128,34 @@ def migrate(arguments: argparse.Namespace) -> Outcome:
 
 
 def plan_recovery(arguments: argparse.Namespace) -> Plan:
-    """What a recovery gives up."""
+    """What a recovery gives up; raises Failure where there is nothing to recover from."""
+    if refusal := _not_to_be_recovered(arguments.agent):
+        raise Failure(f"cannot recover: {refusal}; nothing was changed")
     lines = [
         "This head goes on alone, in a new cluster, with the newest records that it has. What only the other heads",
         "know is lost; those that still run must join again. Only when they are gone for good!",
     ]
     return Plan("recover", {}, lines, word="recover")
+
+
+def _not_to_be_recovered(agent: Agent) -> str | None:
+    """Why the agent would refuse, as far as it answers at all."""
+    try:
+        store = ask(agent, "GET", "/head/peerurl", doing="look").data["store"]
+        stale = ask(agent, "GET", "/heads", doing="look").stale
+    except Failure:
+        return None
+    if store != "etcd":
+        return (
+            "this head's records are in a file of its own, which needs no quorum; for a damaged one see "
+            "`cw-headctl database restore`"
+        )
+    if stale is None:
+        return (
+            "the database has its quorum, so there is nothing to recover from; heads that are gone are removed with "
+            "`cw-headctl heads evict`"
+        )
+    return None
 
 
 def recover(arguments: argparse.Namespace) -> Outcome:

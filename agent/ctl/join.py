@@ -44,12 +44,14 @@ def join(arguments: argparse.Namespace) -> Outcome:
     return Outcome(data, lines=[told])
 
 
-def plan_leave(arguments: argparse.Namespace) -> Plan:
-    """What a head gives up that leaves."""
+def plan_leave(arguments: argparse.Namespace) -> Plan | None:
+    """What a head gives up that leaves; nothing where it is alone."""
     try:
         heads = len(ask(arguments.agent._replace(head=None), "GET", "/heads", doing="list the heads").data)
     except Failure:
         heads = None  # it may leave just because its database is lost
+    if heads == 1:
+        return None
     which = f"The head {arguments.agent.head}" if arguments.agent.head else "This head"
     cluster = f"its cluster of {heads}" if heads else "its cluster"
     lines = [f"{which} leaves {cluster} and goes on alone, with its own copy of the objects."]

@@ -54,3 +54,5 @@ class Plan(NamedTuple):
     rows: Sequence[Sequence[Any]] = ()
     word: str | None = None
     """What a person has to type where y is too easily typed."""
+    by_program: bool = False
+    """Whether it is done without --yes off a terminal, as programs have had it since before anybody was asked."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -55,8 +56,11 @@ def on_one(arguments: argparse.Namespace) -> Outcome:
 
 
 def planned(arguments: argparse.Namespace) -> Plan | Outcome | None:
-    """What the command would do; an Outcome where there is nothing to do; None where nobody has to agree."""
+    """What the command would do; an Outcome where there is nothing to do; None where nobody has to agree, as to
+    what the agent will refuse."""
     command: Command = arguments.command
+    if command.plan and command.root and os.geteuid() != 0:
+        raise Failure(f"cannot do `{command.path}`: it is for root: use sudo", Exit.DENIED)
     plan: Plan | Outcome | None = function(command.plan)(arguments) if command.plan else None
     return plan
 

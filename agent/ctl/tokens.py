@@ -32,9 +32,15 @@ def make(arguments: argparse.Namespace) -> Outcome:
 def _invite(arguments: argparse.Namespace) -> Outcome:
     """Print the command that has another head join this one's cluster."""
     doing = "make the command that has a head join"
-    own = next(iter(ask(arguments.agent, "GET", "/head/self", doing=doing).data.values()))
+    told = ask(arguments.agent, "GET", "/head/self", doing=doing)
+    own = next(iter(told.data.values()))
     if not own["url"]:
         raise Failure(f"cannot {doing}: others cannot reach this head: see [api] listen and url in its configuration")
+    if told.stale is not None:
+        raise Failure(
+            f"cannot {doing}: the database has no quorum, so no head can join: "
+            "bring its members back first, as `cw-headctl status` says"
+        )
     ca_pem = ask(arguments.agent, "GET", "/head/peerurl", doing=doing).data["ca_pem"]
     body = {**_JOIN, **({"lifespan": arguments.lifespan} if arguments.lifespan else {})}
     made = ask(arguments.agent, "POST", "/head/token", body, doing=doing).data

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.ctl.outcome import Exit
-from tests.support.ctl import ONE, ctl, head
+from tests.support.ctl import ONE, TWO, ctl, head
 from tests.support.scripted_agent import Answers, Asked, Envelope, ok, refused, scripted
 from tests.support.terminal import at_terminal
 
@@ -33,7 +33,7 @@ ANSWERS: Answers = {
     "POST /database/restore": ok({"name": "b.db", "replaced": "agent.db.1"}),
     f"GET /head/{ONE}": ok({ONE: head(ONE, "rack-a", state="down")}),
     f"DELETE /head/{ONE}": ok(ONE),
-    "GET /heads": ok({ONE: head(ONE, "rack-a")}),
+    "GET /heads": ok({ONE: head(ONE, "rack-a"), TWO: head(TWO, "rack-b")}),
     "POST /database/leave": ok({"left": ONE, "cluster": "c", "remaining": [], "steps": []}),
     "POST /database/recover": ok({"records": 1, "others": [], "backup": BACKUP}),
 }
@@ -45,7 +45,7 @@ COMMANDS = [
     ("database restore b.db", "2.0 KiB, takes the database's place", "POST /database/restore", "restore"),
     ("database recover", "Only when they are gone for good", "POST /database/recover", "recover"),
     (f"heads evict {ONE}", "1 head leaves the cluster for good", f"DELETE /head/{ONE}", "y"),
-    ("leave", "leaves its cluster of 1", "POST /database/leave", "leave"),
+    ("leave", "leaves its cluster of 2", "POST /database/leave", "leave"),
 ]
 each = pytest.mark.parametrize(("command", "told", "does", "word"), COMMANDS)
 

@@ -42,7 +42,7 @@ class Script:
 
 
 def ok(data: Any, **beside: Any) -> Envelope:
-    """A success."""
+    """A success; `stale` is its X-Stale."""
     return 200, {"success": True, "data": data, **beside}
 
 
@@ -76,9 +76,11 @@ def scripted(directory: Path, answers: Answers) -> Iterator[Script]:
             script.asked.append(asked)
             answer = answers.get(route, refused(404, f"there is no {route} here"))
             status, envelope = answer(asked) if callable(answer) else answer
+            stale = f"X-Stale: {envelope['stale']}\r\n" if "stale" in envelope else ""
             content = json.dumps(envelope).encode()
             self.wfile.write(
-                f"HTTP/1.1 {status} X\r\nContent-Length: {len(content)}\r\nConnection: close\r\n\r\n".encode() + content
+                f"HTTP/1.1 {status} X\r\n{stale}Content-Length: {len(content)}\r\nConnection: close\r\n\r\n".encode()
+                + content
             )
             self.close_connection = True
 
