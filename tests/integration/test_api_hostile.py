@@ -102,7 +102,7 @@ async def test_clients_that_vanish_in_the_middle_leave_no_trace(agent: Agent) ->
 
 def test_strangers_on_the_tls_port_learn_nothing_and_leave_no_trace(agent: Agent) -> None:
     for data in RAW:
-        with socket.create_connection(("127.0.0.1", agent.port), 10) as plain:
+        with socket.create_connection(("127.0.0.1", agent.port), 30) as plain:
             plain.sendall(data[:1000])
             with contextlib.suppress(ConnectionError):
                 assert not plain.recv(65536).startswith(b"HTTP"), data[:50]
@@ -110,10 +110,10 @@ def test_strangers_on_the_tls_port_learn_nothing_and_leave_no_trace(agent: Agent
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     for path in ("/healthz", "/database/clean", "/head/services", "/database/backups"):
         for _ in range(20):  # gone before the agent has looked at who it is
-            with socket.create_connection(("127.0.0.1", agent.port), 10) as plain, context.wrap_socket(plain) as tls:
+            with socket.create_connection(("127.0.0.1", agent.port), 30) as plain, context.wrap_socket(plain) as tls:
                 tls.sendall(request("GET", path))
                 tls.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        with socket.create_connection(("127.0.0.1", agent.port), 10) as plain, context.wrap_socket(plain) as tls:
+        with socket.create_connection(("127.0.0.1", agent.port), 30) as plain, context.wrap_socket(plain) as tls:
             tls.sendall(request("GET", path))
             reply = taken_apart(b"".join(iter(lambda: tls.recv(65536), b"")))
             assert reply.status == (200 if path == "/healthz" else 401 if "clean" in path else 403)
