@@ -199,7 +199,7 @@ def _change_the_configuration(head: Head) -> None:
     (todo,) = re.findall("To do: (.*)", said(head, "cw-headctl config apply"))
     said(head, todo)
     _agent_answers(head)
-    assert "configuration" not in steps(head, 0)
+    assert "configuration" not in steps(head, DONE)
 
 
 def _agent_is_down(head: Head) -> None:
