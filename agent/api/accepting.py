@@ -36,7 +36,7 @@ class Entrance:
         self._http = http
         self._tls = tls
         self._loop = asyncio.get_running_loop()
-        self._arriving: set[asyncio.Task[None]] = set()
+        self._arriving: dict[asyncio.Task[None], Connection] = {}
         self._pause: asyncio.TimerHandle | None = None
         listener.settimeout(0)
 
@@ -53,9 +53,9 @@ class Entrance:
     async def close(self) -> None:
         """Take nothing more, and end what is only being set up."""
         self.pause()
-        for task in self._arriving:
-            task.cancel()
-        await asyncio.gather(*self._arriving, return_exceptions=True)
+        for connection in self._arriving.values():
+            connection.dismiss()
+        await asyncio.gather(*self._arriving)
         self._listener.close()
 
     def _take(self) -> None:
@@ -72,9 +72,10 @@ class Entrance:
             connection = self._http()
             if connection.come(_origin(sock, address), local=self._tls is None):
                 sock.settimeout(0)
-                connection.arriving = task = self._loop.create_task(self._set_up(sock, connection))
-                self._arriving.add(task)
-                task.add_done_callback(self._arriving.discard)
+                connection.arriving = sock
+                task = self._loop.create_task(self._set_up(sock, connection))
+                self._arriving[task] = connection
+                task.add_done_callback(self._arriving.pop)
             else:
                 sock.close()
 
@@ -89,10 +90,10 @@ class Entrance:
                 ssl_handshake_timeout=limits[0],
                 ssl_shutdown_timeout=limits[1],
             )
-        except (OSError, asyncio.CancelledError) as err:
+        except OSError as err:
             log.debug("Connection came to nothing", reason=str(err))
             connection.go()
-            sock.close()
+            err.__traceback__ = None  # its frames hold it: in a flood that would be memory until a collection comes
         finally:
             connection.arriving = None
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -55,8 +57,8 @@ class Connection(web.RequestHandler):
         self._crowd: Crowd | None = None
         self.origin = ""
         """Whom it counts for: an address, a network of them, or a user of the Unix socket."""
-        self.arriving: asyncio.Task[None] | None = None
-        """While the connection is being set up, what does that."""
+        self.arriving: socket.socket | None = None
+        """While the connection is being set up, its socket."""
         self.lost: Callable[[], None] | None = None
         """Is told when its client has closed it, for an answer that goes on and on."""
 
@@ -87,12 +89,16 @@ class Connection(web.RequestHandler):
             self._crowd.leave(self)
 
     def dismiss(self) -> None:
-        """Close it without waiting for anything; one that is closing already must not be touched (Python 3.11.2)."""
-        transport = self.transport
-        if self.arriving is not None:
-            self.arriving.cancel()
-        if transport is not None and not transport.is_closing():
-            transport.abort()
+        """Close it without waiting for anything.
+
+        One that is closing already must not be touched (Python 3.11.2). One that is being set up finds that its
+        client is gone: cut off at a bad moment, asyncio would leave its socket in the event loop.
+        """
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.abort()
+        elif self.arriving is not None:
+            with contextlib.suppress(OSError):
+                self.arriving.shutdown(socket.SHUT_RDWR)
 
     @override
     def connection_lost(self, exc: BaseException | None) -> None:
