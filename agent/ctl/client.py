@@ -116,7 +116,7 @@ def unreachable(err: OSError | http.client.HTTPException, agent: Agent, doing: s
     if isinstance(err, TimeoutError):
         return Failure(
             f"cannot {doing}: no answer within {agent.timeout or timeout:g} s, and the agent may still be at it: "
-            "look with `journalctl -u clusterware-head-agent`, or allow more with --timeout",
+            "see `cw-headctl doctor`, or allow more with --timeout",
             Exit.UNREACHABLE,
         )
     why = getattr(err, "strerror", None) or str(err) or "no answer"

@@ -94,6 +94,11 @@ def test_an_agent_that_a_wrong_configuration_ended_is_told_without_it(ill: Head)
     status = ill.run("cw-headctl", "status", check=False)
     assert status.returncode == 4
     assert "see `cw-headctl doctor`" in status.stderr
+    wait_for(  # until its socket is out of patience too, systemd starts it for whoever asks
+        lambda: "(status 78)" in found(ill, answers=False).get("agent", {}).get("detail", ""),
+        "the agent to be given up",
+        60,
+    )
     bad = found(ill, answers=False)
     assert bad["configuration"]["detail"].endswith("separated by commas")
     assert "[api] listen: 'nonsense' is not allowed" in bad["configuration"]["detail"]

@@ -53,14 +53,19 @@ def test_members_that_stop_a_clock_that_is_off_and_a_quorum_that_is_lost_are_tol
         assert lost["level"] == "failed"
         assert "no quorum" in lost["detail"]
         assert "`cw-headctl database recover`" in lost["todo"]
-        everywhere = first.run("cw-headctl", "--all-heads", "status", check=False)
-        assert everywhere.returncode == 3
-        assert [line.split()[1] for line in everywhere.stdout.splitlines() if "etcd, " in line] == ["failed"] * 3
+        wait_for(lambda: _databases(first) == ["failed"] * 3, "each head to say so", 3 * SLACK)
     finally:
         second.set_clock("")
         three.mend()
     three.settled(seconds=3 * SLACK)
     wait_for(lambda: not amiss(first), "all to be well again", 3 * SLACK)
+
+
+def _databases(head: Head) -> list[str]:
+    """How the database is on each head, as one of them tells of all."""
+    everywhere = head.run("cw-headctl", "--all-heads", "status", check=False)
+    assert everywhere.returncode == 3
+    return [line.split()[1] for line in everywhere.stdout.splitlines() if "etcd, " in line]
 
 
 def test_what_another_head_is_told_over_the_network_has_none_of_its_paths(three: Cluster) -> None:
