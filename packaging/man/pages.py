@@ -199,8 +199,10 @@ def also(*pages: str) -> Iterator[str]:
 
 
 def write(directory: Path, name: str, lines: Iterable[str]) -> None:
-    """Write one page."""
-    (directory / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    """Write one page; whoever reads it meanwhile finds it whole."""
+    fresh = directory / f".{name}.{os.getpid()}"
+    fresh.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    fresh.replace(directory / name)
 
 
 if __name__ == "__main__":

@@ -67,6 +67,7 @@ def previous_tree(directory: Path, commit: str = "") -> Path:
 
 def current_tree(directory: Path) -> Path:
     """What is packaged of this checkout, which may be edited meanwhile."""
+    subprocess.run(["make", "--no-print-directory", "-s", "man"], cwd=CHECKOUT, check=True)
     names = [name for name in _SOURCES if (CHECKOUT / name).exists()]
     subprocess.run(["cp", "-r", "--parents", *names, str(directory)], cwd=CHECKOUT, check=True)
     return directory
@@ -82,7 +83,7 @@ def _edit(path: Path, old: str, new: str) -> None:
 def _built(tree: Path, which: str) -> Path:
     """The package of a tree, in the place of the last of its kind; libraries and packaging are this checkout's."""
     with _alone():
-        subprocess.run(["make", "--no-print-directory", "-s", _LIBRARIES, "man"], cwd=CHECKOUT, check=True)
+        subprocess.run(["make", "--no-print-directory", "-s", _LIBRARIES], cwd=CHECKOUT, check=True)
         place = _KEPT / which / _digest(tree)
         if not (packages := list(place.glob("*.deb"))):
             shutil.rmtree(place.parent, ignore_errors=True)
