@@ -81,6 +81,10 @@ async def open_link(context: ssl.SSLContext, uid: str, url: str, silence: float)
                 finally:
                     watch.cancel()
         except BaseExceptionGroup as errs:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                # Of an error and a cancellation at the same time Python 3.11's TaskGroup tells the error alone
+                # (python/cpython#116720), and whoever waits for the end of this task would wait for ever.
+                raise asyncio.CancelledError from None
             raise errs.exceptions[0] from None
 
 
