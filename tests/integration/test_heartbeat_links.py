@@ -342,8 +342,7 @@ async def test_whatever_ends_links_is_no_bug_and_nothing_for_the_journal(heads: 
             await asyncio.sleep(0.02)
         counts = [beats_of(first, other) for other in (second, third)]
         await wait_for(lambda: all(beats_of(first, o) > n + 2 for o, n in zip((second, third), counts, strict=True)))
-    told = {line["event"] for line in lines if line["log_level"] in ("warning", "error", "critical")}
-    assert told <= {"Heartbeats do not reach a head"}  # which is so, where a busy machine needs long for each new link
+    assert not [line["event"] for line in lines if line["log_level"] in ("warning", "error", "critical")]
     assert not [line for line in lines if "negative" in str(line.get("reason"))]
 
 

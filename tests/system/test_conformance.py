@@ -323,8 +323,9 @@ def test_a_change_of_keys_is_audited_apart_with_who_and_from_where(network: Netw
     assert made.startswith("Token issued")
 
 
-def test_what_a_stranger_sends_stays_on_one_readable_line(network: Network) -> None:
-    network.talk().ask("DELETE", "/head/%1b%5b2J%0aAgent%20started%E2%80%AE", X_Request_Id="audit-2")
+def test_what_a_stranger_sends_stays_on_one_readable_line(heads: Heads, network: Network) -> None:
+    stranger = network.talk(host=heads.host("stranger"))  # of one that was refused before, lines may be held back
+    stranger.ask("DELETE", "/head/%1b%5b2J%0aAgent%20started%E2%80%AE", X_Request_Id="audit-2")
     (line,) = lines(network.head, "audit-2")
     assert isinstance(line["MESSAGE"], str)
     assert line["MESSAGE"].isprintable()

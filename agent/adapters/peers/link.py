@@ -8,7 +8,7 @@ import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import aiohttp
 
@@ -73,22 +73,42 @@ async def open_link(context: ssl.SSLContext, uid: str, url: str, silence: float)
     uses it is cancelled.
     """
     async with _opened(context, uid, url, silence) as websocket:
+        watch = asyncio.create_task(_watch(uid, websocket))
         try:
-            async with asyncio.TaskGroup() as group:
-                watch = group.create_task(_watch(uid, websocket))
-                try:
-                    yield Link(uid, websocket)
-                finally:
-                    watch.cancel()
-        except BaseExceptionGroup as errs:
-            if (task := asyncio.current_task()) is not None and task.cancelling():
-                # Of an error and a cancellation at the same time Python 3.11's TaskGroup tells the error alone
-                # (python/cpython#116720), and whoever waits for the end of this task would wait for ever.
-                raise asyncio.CancelledError from None
-            raise errs.exceptions[0] from None
+            async with _until_broken(watch):
+                yield Link(uid, websocket)
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
 
 
-async def _watch(uid: str, websocket: aiohttp.ClientWebSocketResponse) -> None:
+@asynccontextmanager
+async def _until_broken(watch: asyncio.Task[NoReturn]) -> AsyncIterator[None]:
+    """Cancel the block once `watch` ends, and raise what it ended with.
+
+    A timeout that is due just then, and not a TaskGroup: where the block ends of itself at that moment, Python 3.11's
+    leaves the task half cancelled, and where somebody else cancels it then, that is lost (python/cpython#116720).
+    """
+    life, inside = asyncio.timeout(None), True
+
+    def end(_watch: object) -> None:
+        if inside:
+            life.reschedule(asyncio.get_running_loop().time())
+
+    try:
+        async with life:
+            watch.add_done_callback(end)
+            try:
+                yield
+            finally:
+                inside = False
+    except TimeoutError:
+        if life.expired():
+            watch.result()
+        raise
+
+
+async def _watch(uid: str, websocket: aiohttp.ClientWebSocketResponse) -> NoReturn:
     """Raises Unavailable once the other end closes the link; it has nothing else to say over it."""
     message = await websocket.receive()
     raise _broken(uid, message.data if message.type is aiohttp.WSMsgType.ERROR else ConnectionResetError())
