@@ -10,6 +10,8 @@ python = .venv/bin/python
 TESTS =
 # Those that mostly wait: for members of etcd, for daemons, for processes that are killed.
 waiting = $(wildcard $(addprefix tests/integration/test_*,etcd* engine* joining* killed* together* daemon* heartbeat*))
+# So many at a time: one keeps a core busy, the others mostly wait. More of them would wait for each other.
+lanes = $(shell expr $$(nproc) + 1)
 measured = tests/with-tmp $(python) -m coverage run -m pytest -q
 say = @printf '\n\033[1m== %s\033[0m\n'
 
@@ -77,12 +79,12 @@ lint: setup
 
 test: lint
 	@rm -rf .coverage .coverage.* build/coverage
-	@HEADS_COVERAGE=$(CURDIR)/build/coverage COVERAGE_CORE=ctrace tests/side-by-side \
+	@HEADS_COVERAGE=$(CURDIR)/build/coverage COVERAGE_CORE=ctrace tests/side-by-side $(lanes) \
 	    'Unit and integration tests' '$(measured) tests/unit $(filter-out $(waiting),$(wildcard tests/integration/test_*.py))' \
-	    'Integration tests that wait for etcd and daemons' '$(measured) $(sort $(waiting))' \
 	    'System tests: a booted head' \
 	        '$(measured) tests/system --ignore=tests/system/cluster --ignore=tests/system/packages' \
 	    'System tests: clusters of booted heads' '$(measured) tests/system/cluster' \
+	    'Integration tests that wait for etcd and daemons' '$(measured) $(sort $(waiting))' \
 	    'System tests: packages, and two versions in one cluster' \
 	        'tests/with-tmp $(python) -m pytest -q tests/system/packages'
 	@$(MAKE) --no-print-directory coverage
