@@ -76,7 +76,9 @@ class JournalWriter:
     def __init__(self, journal: str) -> None:
         self._journal = journal
         self._lines: queue.Queue[Line | None] = queue.Queue(_QUEUE)
-        self._throttle: Throttle[Line] = Throttle()
+        self._kinds: Throttle[Line] = Throttle()
+        self._events: Throttle[Line] = Throttle()
+        """Apart from the kinds: strangers choose how many of these there are, and so which are let go."""
         self.lost = 0
         """How many lines did not reach the journal."""
         self._told = 0
@@ -105,7 +107,7 @@ class JournalWriter:
             sock.settimeout(_JOURNALD_AWAY)
             while True:
                 try:
-                    line = self._lines.get(timeout=self._throttle.wait(monotonic()))
+                    line = self._lines.get(timeout=self._until_due(monotonic()))
                 except queue.Empty:
                     self._tell_held(sock, monotonic())
                     continue
@@ -119,13 +121,22 @@ class JournalWriter:
         if line.quota is None:
             return True
         now = monotonic()
-        each = self._throttle.admits(line.kind, line.quota, line, now)
-        return each and self._throttle.admits(line.event, _ALL, line, now)
+        each = self._kinds.admits(line.kind, line.quota, line, now)
+        return each and self._events.admits(line.event, _ALL, line, now)
 
-    def _tell_held(self, sock: socket.socket, now: float) -> None:
-        for line, number in self._throttle.due(now):
-            facts = {"held": line.event, "count": number, **line.about}
-            self._write_one(sock, journald.line(HELD, line.level, facts, IDENTIFIER))
+    def _until_due(self, now: float) -> float | None:
+        """Seconds until something that was held back is to be told, None while nothing is."""
+        return min((wait for held in (self._kinds, self._events) if (wait := held.wait(now)) is not None), default=None)
+
+    def _tell_held(self, sock: socket.socket, until: float) -> None:
+        """Tell of what was held back until then; of a kind with what it is about, of an event with nobody's name."""
+        for line, number in self._kinds.due(until):
+            told = _held(line, number, line.about)
+            if self._events.admits(HELD, _ALL, told, monotonic()):
+                self._write_one(sock, told.fields)
+        for line, number in self._events.due(until):
+            audit = {name: value for name, value in line.about.items() if name == "audit"}
+            self._write_one(sock, _held(line, number, audit).fields)
 
     def _write_one(self, sock: socket.socket, fields: Fields) -> None:
         if not self._send(sock, fields):
@@ -151,3 +162,9 @@ class JournalWriter:
             else:
                 return True
         return False
+
+
+def _held(last: Line, number: int, about: Mapping[str, str]) -> Line:
+    """The line that tells of so many that were held back; `last` is the last of them."""
+    facts = {"held": last.event, "count": number, **about}
+    return Line(HELD, last.level, about, journald.line(HELD, last.level, facts, IDENTIFIER))

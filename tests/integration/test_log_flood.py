@@ -73,6 +73,27 @@ def test_a_stranger_with_many_addresses_is_held_back_too(logged: Logged) -> None
     assert any(b"COUNT=300\n" in line for line in lines)
 
 
+def test_a_stranger_with_more_addresses_than_are_remembered_is_held_back_no_less(logged: Logged) -> None:
+    lines = logged("for number in range(3000): log.warning('Request refused', peer=f'2001:db8::{number:x}')")
+
+    assert sum(b"MESSAGE=Request refused" in line for line in lines) == 200
+    (held,) = [line for line in lines if b"MESSAGE=Log lines held back" in line]
+    assert b"COUNT=2800\n" in held
+    assert b"2001:db8" not in held  # it is about none of them alone
+
+
+def test_what_is_told_of_lines_that_were_held_back_is_no_flood_either(logged: Logged) -> None:
+    lines = logged(
+        "for number in range(1500):\n"
+        "    for _ in range(2): log.info('Request passed on between heads', peer=f'2001:db8::{number:x}')"
+    )
+
+    told = [line for line in lines if b"MESSAGE=Log lines held back" in line]
+    assert len(told) == 200 + 2
+    assert sum(b"HELD=Log lines held back" in line and b"COUNT=1300\n" in line for line in told) == 1
+    assert sum(b"HELD=Request passed on" in line and b"COUNT=1300\n" in line for line in told) == 1
+
+
 def test_no_change_that_was_made_is_held_back(logged: Logged) -> None:
     lines = logged(
         "for _ in range(300): log.info('Request changed something', peer='192.0.2.1', result='done', audit=1)"
