@@ -45,23 +45,40 @@ class Doctor:
         self._about = about
         self._clock = clock
         self._patience = patience
+        self._turn = asyncio.Lock()
+        self._begun = 0
+        """How many times it has been looked."""
+        self._last: tuple[int, Report] | None = None
+        """The last report, and the number of the look that made it."""
 
     async def examine(self, *, local: bool) -> Report:
-        """Look at everything; only where `local` the paths of this head are in it."""
+        """Look at everything; only where `local` the paths of this head are in it.
+
+        However many ask, one look is under way: those who come meanwhile share the next, as what one of them has
+        just mended may not be in this one.
+        """
+        begun_before = self._begun
+        async with self._turn:
+            if self._last is None or self._last[0] <= begun_before:
+                self._begun += 1
+                self._last = self._begun, await self._look()
+            report = self._last[1]
+        return report if local else replace(report, findings=tuple(for_others(report.findings)))
+
+    async def _look(self) -> Report:
         began = self._clock.monotonic()
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(_carried_out(check, self._patience)) for check in self._checks]
         looked = [task.result() for task in tasks]
         findings = in_order(of_one_cause([finding for one in looked for finding in one.findings]))
         told: Told = {name: value for one in looked for name, value in one.told.items()}
-        report = Report(
+        return Report(
             level=worst(findings),
             took=round(self._clock.monotonic() - began, 3),
             findings=tuple(findings),
             **self._about(),
             **told,
         )
-        return report if local else replace(report, findings=tuple(for_others(report.findings)))
 
 
 async def _carried_out(check: Check, patience: float) -> Looked:

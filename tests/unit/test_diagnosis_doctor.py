@@ -40,8 +40,8 @@ async def hanging() -> Looked:
     return FINE
 
 
-def made(*checks: Check) -> Doctor:
-    return Doctor(checks, lambda: {"uid": "u", "description": "d", "version": "1"}, StillClock(), PATIENCE)
+def made(*checks: Check, patience: float = PATIENCE) -> Doctor:
+    return Doctor(checks, lambda: {"uid": "u", "description": "d", "version": "1"}, StillClock(), patience)
 
 
 async def test_the_report_has_the_worst_first_and_what_was_told_besides() -> None:
@@ -89,6 +89,51 @@ async def test_a_fault_of_ours_is_not_hidden() -> None:
 
     with pytest.raises(ExceptionGroup):
         await made(check("a", broken)).examine(local=True)
+
+
+class Visited:
+    """A check that takes as long as the test says, and tells how often it was made."""
+
+    def __init__(self) -> None:
+        self.times = 0
+        self.begun = asyncio.Event()
+        self.may_end = asyncio.Event()
+
+    async def look(self) -> Looked:
+        self.times += 1
+        number = self.times
+        self.begun.set()
+        await self.may_end.wait()
+        return Looked([ok("a", "this head", f"look {number}")])
+
+
+async def test_a_crowd_shares_a_look_that_begins_after_each_of_them_came() -> None:
+    visited = Visited()
+    doctor = made(check("a", visited.look), patience=60.0)
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(doctor.examine(local=True))
+        await visited.begun.wait()
+        crowd = [group.create_task(doctor.examine(local=True)) for _ in range(20)]
+        await asyncio.sleep(0)
+        visited.may_end.set()
+
+    assert first.result().findings[0].detail == "look 1"
+    assert {one.result().findings[0].detail for one in crowd} == {"look 2"}
+    assert (await doctor.examine(local=True)).findings[0].detail == "look 3"
+
+
+async def test_who_gives_up_while_it_is_looked_leaves_the_others_a_report() -> None:
+    visited = Visited()
+    doctor = made(check("a", visited.look), patience=60.0)
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(doctor.examine(local=True))
+        await visited.begun.wait()
+        second = group.create_task(doctor.examine(local=True))
+        await asyncio.sleep(0)
+        first.cancel()
+        visited.may_end.set()
+
+    assert second.result().findings[0].detail == "look 2"
 
 
 @pytest.mark.parametrize(("local", "told"), [(True, "/etc/x is odd"), (False, "(a path of that head) is odd")])
