@@ -87,6 +87,10 @@ def _read(path: str) -> Any:
         raise Failure(
             f"cannot load {path}: it is not JSON ({err}): give what `database save` wrote", Exit.USAGE
         ) from None
+    except RecursionError:
+        raise Failure(
+            f"cannot load {path}: it is nested too deeply: give what `database save` wrote", Exit.USAGE
+        ) from None
     if not isinstance(saved, dict) or "records" not in saved:
         raise Failure(f"cannot load {path}: it has no records: give what `cw-headctl database save` wrote", Exit.USAGE)
     return saved

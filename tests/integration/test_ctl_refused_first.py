@@ -44,6 +44,22 @@ def test_what_will_be_refused_is_refused_at_once(tmp_path: Path, command: str, a
     assert "POST /database/recover" not in agent.routes
 
 
+@pytest.mark.parametrize(
+    ("saved", "why"),
+    [("[" * 100_000, "is nested too deeply"), ("[1", "is not JSON"), ("[]", "has no records")],
+    ids=["nested", "cut off", "empty"],
+)
+def test_a_file_that_is_no_saved_records_is_one_line_and_nobody_is_asked(tmp_path: Path, saved: str, why: str) -> None:
+    file = tmp_path / "all.json"
+    file.write_text(saved)
+    with scripted(tmp_path, {}) as agent:
+        told = ctl(agent.socket, "database", "load", str(file))
+    assert told.returncode == Exit.USAGE
+    assert told.stderr.startswith(f"cw-headctl: cannot load {file}: it {why}")
+    assert told.stderr.count("\n") == 1
+    assert agent.routes == []
+
+
 def test_a_recovery_is_asked_for_where_the_quorum_is_lost(tmp_path: Path) -> None:
     with scripted(tmp_path, {"GET /head/peerurl": ETCD, "GET /heads": LOST}) as agent:
         told = ctl(agent.socket, "database", "recover")
