@@ -115,6 +115,38 @@ async def test_a_commit_that_was_refused_cannot_happen_later(store: EtcdStore, o
     assert await other.get(Kind.IMAGE, A) is None
 
 
+async def test_a_commit_that_fills_etcd_is_found_done_although_etcd_says_that_it_has_no_space(
+    store: EtcdStore, relay: Relay
+) -> None:
+    relay.full = {1}
+    revision = await store.commit(Put(Kind.IMAGE, A, {"v": 1}, expect=ABSENT))
+    record = await store.get(Kind.IMAGE, A)
+    assert record is not None
+    assert (record.revision, record.body) == (revision, {"v": 1})
+
+
+async def test_a_commit_that_a_full_etcd_does_not_make_is_refused_for_certain(store: EtcdStore, relay: Relay) -> None:
+    relay.closed = True
+    with pytest.raises(Unavailable, match=r"quota and takes no more writes: clean the database$") as refused:
+        await store.commit(Put(Kind.IMAGE, A, {}))
+    assert refused.value.code == "no-space"
+
+
+async def test_a_refusal_for_want_of_space_is_in_doubt_while_an_earlier_try_has_no_answer(
+    store: EtcdStore, relay: Relay
+) -> None:
+    relay.hold = 1
+    async with asyncio.TaskGroup() as group:
+        mine = group.create_task(_outcome(store, Put(Kind.IMAGE, A, {"v": 1})))
+        await wait_for(lambda: relay.late)
+        relay.closed = True
+    refused = mine.result()
+    assert isinstance(refused, Unavailable)
+    assert (refused.code, "not known" in refused.reason) == ("no-space", True)
+    relay.release.set()
+    assert b"succeeded" in await relay.late[0]  # etcd was cleaned meanwhile
+
+
 async def test_without_any_answer_it_is_said_that_the_outcome_is_not_known(store: EtcdStore, relay: Relay) -> None:
     relay.hold = 100
     with pytest.raises(Unavailable, match="not known") as refused:
@@ -162,7 +194,7 @@ async def test_two_heads_that_race_for_a_name_have_one_winner(store: EtcdStore, 
 async def _outcome(store: EtcdStore, put: Put) -> int | Exception:
     try:
         return await store.commit(put)
-    except Conflict as err:
+    except (Conflict, Unavailable) as err:
         return err
 
 

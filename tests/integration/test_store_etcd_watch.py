@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 
 import msgspec
@@ -15,6 +15,8 @@ import pytest
 from agent.adapters.clock import SystemClock
 from agent.adapters.etcd.client import EtcdClient
 from agent.adapters.etcd.cluster import Cluster
+from agent.adapters.etcd.endpoints import Endpoints
+from agent.adapters.etcd.errors import NoSpace
 from agent.adapters.etcd.generations import install
 from agent.adapters.etcd.keys import Layout
 from agent.adapters.etcd.store import EtcdStore
@@ -161,6 +163,25 @@ async def test_a_restore_that_was_cut_off_has_changed_nothing_and_can_be_done_ag
         begin, end = Layout(root).everything
         left = [kv.key for kv in (await client.range(begin, end, keys_only=True)).kvs if b"/record/" in kv.key]
         assert len(left) == 3
+
+
+EXCHANGE = 5
+"""Which of its transactions puts new records in force; the one after it removes the former ones."""
+
+
+@pytest.mark.parametrize("filling", range(1, EXCHANGE + 2))
+async def test_an_exchange_that_fills_etcd_fails_only_where_the_former_records_stay(
+    one_etcd: Etcd, client: EtcdClient, root: str, filling: int
+) -> None:
+    stays = filling < EXCHANGE
+    async with opened(one_etcd, root) as store, relaying(one_etcd.urls[0]) as relay:
+        client.endpoints = Endpoints([relay.url], SystemClock())
+        await store.commit(Put(Kind.IMAGE, A, {}, "former"))
+        relay.full = {filling}
+        with pytest.raises(NoSpace) if stays else nullcontext():
+            await install(client, Layout(root), [Row(Record(Kind.IMAGE, B, 1, {}, "new"))])
+        await store.commit(Put(Kind.REPO, A, {}))
+        assert [record.name for record in await store.records(Kind.IMAGE)] == ["former" if stays else "new"]
 
 
 async def test_of_two_restores_at_once_one_is_told_that_it_was_overtaken(

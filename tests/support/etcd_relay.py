@@ -23,6 +23,10 @@ class Relay:
     """So many transactions are done, and their answers never sent."""
     hold: int = 0
     """So many transactions are not passed on before `release` is set, however long the client waits."""
+    full: set[int] = field(default_factory=set)
+    """Those transactions, by what `passed` is then, are done, and refused: so does etcd with the one that fills it."""
+    closed: bool = False
+    """Transactions are refused as by an etcd that is full, and not passed on."""
     release: asyncio.Event = field(default_factory=asyncio.Event)
     passed: int = 0
     """How many transactions reached etcd."""
@@ -56,10 +60,14 @@ class Relay:
             self.hold -= 1
             self.late.append(asyncio.create_task(self._late(body)))
             await asyncio.Event().wait()
+        if self.closed:
+            return _no_space()
         content = await self._pass(body)
         if self.lose:
             self.lose -= 1
             await asyncio.Event().wait()
+        if self.passed in self.full:
+            return _no_space()
         return web.Response(body=content, content_type="application/json")
 
     async def _late(self, body: bytes) -> bytes:
@@ -96,6 +104,11 @@ class Relay:
 
     def __post_init__(self) -> None:
         self.session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout())
+
+
+def _no_space() -> web.Response:
+    """etcd 3.4's answer when its quota is reached."""
+    return web.json_response({"error": "etcdserver: mvcc: database space exceeded", "code": 8}, status=429)
 
 
 @contextlib.asynccontextmanager

@@ -10,16 +10,19 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Sequence
+from typing import TypeVar
 
 from agent.adapters.etcd.cache import Cache
 from agent.adapters.etcd.client import DEADLINE, EtcdClient
-from agent.adapters.etcd.errors import Again, InDoubt, NoQuorum
+from agent.adapters.etcd.errors import Again, InDoubt, NoQuorum, NoSpace
 from agent.adapters.etcd.keys import Layout
 from agent.adapters.etcd.planning import Plan, plan
 from agent.adapters.etcd.pulse import Pulse
-from agent.adapters.etcd.wire import KeyValue, Txn, look, put, unchanged
+from agent.adapters.etcd.wire import Txn, look, put, unchanged
 from agent.errors import AgentError, Conflict, NotFound, Stale
 from agent.ports import Change, Clock
+
+E = TypeVar("E", bound=AgentError)
 
 
 class Committer:
@@ -61,11 +64,7 @@ class Committer:
                 await self._pulse.reached(revision)
                 looked = True
             self._last = revision
-            try:
-                await self._pulse.reached(revision)
-            except AgentError:
-                # It is committed. What is read stays old until the watch goes on, and says so by its age at once.
-                self._pulse.missed()
+            await self._pulse.seen(revision)
             return revision
 
     async def _send(self, made: Plan, mine: bytes, ends: float) -> tuple[int, bool]:
@@ -78,11 +77,12 @@ class Committer:
                 sent = sent or err.sent
                 if not await self._client.another(ends):
                     raise self._given_up(err.reason, sent=sent) from err
-            except AgentError:
-                found = await self._own() if sent else None
-                if found is None or found.value != mine:
+            except AgentError as err:
+                if isinstance(err, NoSpace):
+                    self._pulse.survey_soon()
+                elif not sent:
                     raise
-                return found.mod_revision, True
+                return await self._made_all_the_same(mine, err, sent=sent), True
             else:
                 return self._read(answer, mine)
 
@@ -103,10 +103,28 @@ class Committer:
                 return kv.mod_revision, True  # an attempt that was not answered was done
         return answer.header.revision, False
 
-    async def _own(self) -> KeyValue | None:
-        return next(iter((await self._client.range(self._key)).kvs), None)
+    async def _made_all_the_same(self, mine: bytes, refusal: AgentError, *, sent: bool) -> int:
+        """The revision of an attempt that was made before `refusal` or in spite of it; raises that where there is none.
+
+        NoSpace is also etcd's answer to the very write that fills it, which it makes. `sent`: an attempt was not
+        answered, which may happen yet, as this refusal wrote nothing.
+        """
+        try:
+            own = (await self._client.range(self._key)).kvs
+        except AgentError as err:
+            raise _in_doubt(refusal) from err
+        for kv in own:
+            if kv.value == mine:
+                return kv.mod_revision
+        raise _in_doubt(refusal) if sent else refusal
 
     def _given_up(self, reason: str, *, sent: bool) -> NoQuorum:
         if not sent:
             return NoQuorum(self._client.explain(reason))
-        return InDoubt(f"{self._client.explain(reason)}; whether the change was made is not known: read it again then")
+        return _in_doubt(InDoubt(self._client.explain(reason)))
+
+
+def _in_doubt(refusal: E) -> E:
+    """The refusal of a change that may have been made, or may be made yet."""
+    reason = f"{refusal.reason}; whether the change was made is not known: read it again then"
+    return type(refusal)(reason, code=refusal.code)

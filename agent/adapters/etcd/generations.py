@@ -10,12 +10,16 @@ import secrets
 from collections.abc import Iterable, Iterator
 
 import msgspec
+import structlog
 
 from agent.adapters.etcd.client import EtcdClient
+from agent.adapters.etcd.errors import NoSpace
 from agent.adapters.etcd.keys import Current, Key, Layout, NameKey, RecordKey, encode
 from agent.adapters.etcd.wire import Body, KeyValue, Txn, drop, put, unchanged
 from agent.adapters.sqlite.archive import Row
-from agent.errors import Conflict
+from agent.errors import AgentError, Conflict
+
+log = structlog.get_logger()
 
 _OPERATIONS = 100
 """Writes in one transaction; etcd's own limit is 128."""
@@ -46,11 +50,20 @@ async def install(client: EtcdClient, layout: Layout, rows: Iterable[Row], base:
         put(layout.commit("restore"), mine.encode()),  # a change like any other: who asks for the newest hears of it
         drop(layout.restoring),
     ]
-    answer = await _txn(client, [_is(layout.restoring, filling), unchanged(layout.current, revision)], exchange)
+    refusal: AgentError = _overtaken()
+    try:
+        made = (
+            await _txn(client, [_is(layout.restoring, filling), unchanged(layout.current, revision)], exchange)
+        ).succeeded
+    except NoSpace as err:  # etcd's answer also to the very write that fills it, which it makes
+        made, refusal = False, err
     found, at = await _current(client, layout)
-    if not answer.succeeded and found != current:
-        raise _overtaken()
-    await _txn(client, [unchanged(layout.current, at)], [drop(*part) for part in layout.others(mine)])
+    if not made and found != current:
+        raise refusal
+    try:
+        await _txn(client, [unchanged(layout.current, at)], [drop(*part) for part in layout.others(mine)])
+    except AgentError as err:
+        log.warning("Former records not removed from etcd", reason=err.reason)
     return at
 
 

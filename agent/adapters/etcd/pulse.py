@@ -92,10 +92,13 @@ class Pulse:
         await self.reached(max((kv.mod_revision for kv in found.kvs), default=1))
         self._confirmed, self._behind = asked, False
 
-    def missed(self) -> None:
-        """A change is known to be made and has not reached the cache: what it holds is old until confirmed again."""
-        self._behind = True
-        self.survey_soon()
+    async def seen(self, revision: int) -> None:
+        """As `reached`, for a change that is known to be made; without it, what the cache holds is old at once."""
+        try:
+            await self.reached(revision)
+        except AgentError:
+            self._behind = True
+            self.survey_soon()
 
     async def reached(self, revision: int, seconds: float = PATIENCE) -> None:
         """Wait for the watch to bring what happened at `revision`; a member that does not send it is left."""

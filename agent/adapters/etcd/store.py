@@ -13,7 +13,7 @@ import structlog
 from agent.adapters.etcd.cache import Cache
 from agent.adapters.etcd.client import EtcdClient
 from agent.adapters.etcd.commits import Committer
-from agent.adapters.etcd.errors import NoQuorum, NoSpace
+from agent.adapters.etcd.errors import NoQuorum
 from agent.adapters.etcd.generations import install
 from agent.adapters.etcd.keys import ROOT, Layout, NameKey
 from agent.adapters.etcd.lasting import LastingCopy
@@ -125,11 +125,7 @@ class EtcdStore:
         self._need_quorum()
         if not changes:
             return self._cache.newest
-        try:
-            return await self._committer.commit(changes) + self._cache.current.base
-        except NoSpace:
-            self._pulse.survey_soon()
-            raise
+        return await self._committer.commit(changes) + self._cache.current.base
 
     def on_change(self, callback: Callable[[frozenset[Kind]], None]) -> None:
         """Have `callback` called after each change by any head; with every kind when the quorum goes or comes back."""
@@ -200,7 +196,7 @@ class EtcdStore:
         aside = beside(self._copy or source, f".before-restore-{stamp}")
         await self._pulse.confirm()
         await asyncio.to_thread(archive.write, aside, self._cache.rows(), self._cache.newest)
-        await self._pulse.reached(await install(self._client, self._layout, wanted.rows))
+        await self._pulse.seen(await install(self._client, self._layout, wanted.rows))
         log.warning("Database restored", backup=str(source), old=str(aside))
         return aside
 
