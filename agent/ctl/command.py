@@ -1,4 +1,4 @@
-"""The row type of the command table, and what a row may say."""
+"""The row type of the command table, what a row may say, and the arguments that several nouns share."""
 
 from __future__ import annotations
 
@@ -40,6 +40,16 @@ class Argument(NamedTuple):
     """Its other name, of one letter, as "-f"."""
     complete: str | None = None
     """What a shell completes: heads, services, unused, trash, backups, or file for paths."""
+
+
+DRY_RUN = Argument("--dry-run", "only say what would be done")
+CONFIG = Argument(
+    "--config",
+    "the configuration file (default: %(default)s)",
+    "FILE",
+    default="/etc/clusterware-head-agent/head-agent.ini",
+    complete="file",
+)
 
 
 class Command(NamedTuple):

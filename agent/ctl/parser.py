@@ -116,13 +116,13 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
             continue
         _options(first)
         if name in GROUPS:
-            _group(first, rows)
+            _group(first, rows, words)
         else:
             _command(first, rows[0])
     return top
 
 
-def _group(first: argparse.ArgumentParser, rows: Sequence[Command]) -> None:
+def _group(first: argparse.ArgumentParser, rows: Sequence[Command], words: Sequence[str]) -> None:
     default = next((row for row in rows if row.default), None)
     if default is not None:
         first.set_defaults(command=default, **{_name(argument): argument.default for argument in default.arguments})
@@ -132,8 +132,9 @@ def _group(first: argparse.ArgumentParser, rows: Sequence[Command]) -> None:
         second = seconds.add_parser(
             row.words[1], help=f"{row.text}{also}", description=row.text, epilog=STATUSES, formatter_class=_Formatter
         )
-        _options(second)
-        _command(second, row)
+        if row.words[1] in words:
+            _options(second)
+            _command(second, row)
 
 
 def _command(parser: argparse.ArgumentParser, row: Command) -> None:

@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from agent.ctl.client import Agent
@@ -30,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.agent = _chosen(arguments, command, here)
         if command.streams:
             return int(function(command.run)(arguments))
-        do = lambda: on_one(arguments)  # noqa: E731  # the same shape as what `everywhere` prepares
+        do = partial(on_one, arguments)
     if arguments.watch is not None:
         from agent.ctl import watch
 
