@@ -62,7 +62,7 @@ class Turns:
     async def turn(self, work: str, *, makes_room: bool = False) -> AsyncIterator[Turn]:
         """The turn for `work` ("clean the database"); raises Conflict (`busy`, `minority`) or Unavailable.
 
-        Work that `makes_room` also has it, without the lock, in a shared store that is full: that takes no lock either.
+        Work that `makes_room` also has it, and keeps it, in a shared store that is full: that takes and moves no lock.
         """
         self.check(work)
         async with AsyncExitStack() as stack:
@@ -74,18 +74,19 @@ class Turns:
                     if not makes_room or err.code != FULL:
                         raise
                     log.warning("Database is full: going on without the lock", work=work)
-            yield _Renewal(self, work, self._store, lock)
+            yield _Renewal(self, work, self._store, lock, makes_room=makes_room)
 
 
 class _Renewal:
     """A turn, with the lock where there is one."""
 
-    def __init__(self, turns: Turns, work: str, store: Store, lock: Lock | None) -> None:
+    def __init__(self, turns: Turns, work: str, store: Store, lock: Lock | None, *, makes_room: bool) -> None:
         self._turns = turns
         self._shared = turns.shared
         self._work = work
         self._store = store
         self._lock = lock
+        self._makes_room = makes_room
 
     async def renew(self, *changes: Change) -> None:
         """See Turn."""
@@ -93,6 +94,10 @@ class _Renewal:
         if self._turns.shared != self._shared:
             raise Conflict(f"cannot go on to {self._work}: the database's engine has changed; ask again", code="busy")
         if self._lock is not None:
-            await self._lock.renew(*changes)
+            try:
+                await self._lock.renew(*changes)
+            except Unavailable as err:
+                if changes or not self._makes_room or err.code != FULL:
+                    raise
         elif changes:
             await self._store.commit(*changes)

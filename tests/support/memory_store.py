@@ -26,12 +26,13 @@ class _Row:
 class MemoryStore:
     """`Store` and `StoreEngine` over a dict; set `problem` to have it away, `work` for something to reclaim.
 
-    Set `kind` to have it shared, `age` to have it without quorum: then it is read, and refuses commits.
+    Set `kind` to have it shared, `age` to have it without quorum, `full`: then it is read, and refuses commits.
     """
 
     problem: str | None = None
     kind: str = "sqlite"
     age: float | None = None
+    full: bool = False
     work: dict[str, int] = field(default_factory=dict)
     revision: int = 0
     _rows: dict[Key, _Row] = field(default_factory=dict)
@@ -60,6 +61,8 @@ class MemoryStore:
         self._available()
         if self.age is not None:
             raise Unavailable("cannot write to the database: it has no quorum", code="no-quorum")
+        if self.full:
+            raise Unavailable("etcd has reached its quota", code="no-space")
         if not changes:
             return self.revision
         rows = dict(self._rows)

@@ -78,6 +78,26 @@ async def test_a_turn_that_was_taken_over_is_lost(store: MemoryStore) -> None:
     assert await store.get(Kind.LOCK, LOCK) is not None
 
 
+async def test_work_that_makes_room_keeps_the_turn_while_the_store_is_full(store: MemoryStore) -> None:
+    async with Head(store, A).turns.turn("clean the database", makes_room=True) as turn:
+        store.full = True  # as when the lock itself took the last of it
+        await turn.renew()
+        with pytest.raises(Unavailable) as refused:
+            await turn.renew(Put(Kind.IMAGE, B, {}))
+        assert refused.value.code == "no-space"
+        store.full = False
+        await turn.renew()
+    assert await store.get(Kind.LOCK, LOCK) is None
+
+
+async def test_other_work_loses_the_turn_when_the_store_is_full(store: MemoryStore) -> None:
+    async with Head(store, A).turns.turn("remove unused files") as turn:
+        store.full = True
+        with pytest.raises(Unavailable, match="quota"):
+            await turn.renew()
+        store.full = False
+
+
 def _lose_quorum(store: MemoryStore, _head: Head) -> None:
     store.age = 7.0
 
