@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import hashlib
-import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, MutableMapping
 from datetime import UTC, datetime
@@ -16,21 +13,18 @@ from typing import Any
 import aiohttp
 import pytest
 
-from agent.adapters.peers.link import BACKLOG, KNOCK, open_link
-from agent.adapters.peers.tls import unverified_context
 from agent.errors import Denied, Unavailable
 from agent.heads.beat import Beat, encode
 from agent.model import Departure, Kind, Tombstone, rfc3339
 from agent.ports import Delete, Put
 from agent.records.spec import plain
 from tests.support.logs import log_lines
-from tests.support.pki import authority, certificate
 from tests.support.waiting import wait_for
-from tests.support.wired import TIMEOUT, Wired, Wires, wired
+from tests.support.wired import INTERVAL, SUSPECT, Wired, Wires, uid, wired
 
 TRIO = 3
-WS_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-"""RFC 6455, 1.3."""
+SECOND = round(1 / INTERVAL)
+"""Beats in it: what has to be done within a second has so many, and as long as they take where a machine is busy."""
 
 
 @pytest.fixture
@@ -43,9 +37,31 @@ async def heads(tmp_path: Path) -> AsyncIterator[list[Wired]]:
         yield made
 
 
+@pytest.fixture
+async def visited(tmp_path: Path) -> AsyncIterator[tuple[Wired, Wired]]:
+    """A head, and another that it knows whose agent does not run: each link in its name is the test's.
+
+    A link of that agent itself would take the place of the test's, maybe before what it has sent is read.
+    """
+    wires = Wires(tmp_path)
+    first, visitor = await wires.head(2), await wires.head(3)
+    await first.know(visitor)
+    async with wires.running(first), visitor.ends:
+        with visitor.listener:
+            yield first, visitor
+
+
 def up(one: Wired, other: Wired) -> Callable[[], bool]:
     """Whether a head says of another that it is up."""
     return lambda: one.state_of(other) == "up"
+
+
+@contextlib.asynccontextmanager
+async def within_beats(most: float, of: Wired, to: Wired) -> AsyncIterator[None]:
+    """Fail if one head beats more often to another before the block ends: a machine without time slows both."""
+    before = beats_of(to, of)
+    yield
+    assert beats_of(to, of) - before <= most
 
 
 def beats_of(here: Wired, other: Wired) -> int:
@@ -79,7 +95,7 @@ async def by_hand(at: Wired, shown: Wired) -> AsyncIterator[aiohttp.ClientWebSoc
 
 async def ended(link: aiohttp.ClientWebSocketResponse) -> None:
     """Wait until the other end has closed it."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (await link.receive()).type not in (
             aiohttp.WSMsgType.CLOSED,
             aiohttp.WSMsgType.CLOSE,
@@ -90,7 +106,7 @@ async def ended(link: aiohttp.ClientWebSocketResponse) -> None:
 
 async def test_a_head_that_says_farewell_is_down_at_once(heads: list[Wired]) -> None:
     first, second, third = heads
-    async with asyncio.timeout(TIMEOUT):
+    async with within_beats(SUSPECT / INTERVAL, first, second):
         await third.heartbeat.farewell()
         await wait_for(lambda: first.state_of(third) == second.state_of(third) == "down")
     count = beats_of(first, third)
@@ -101,7 +117,7 @@ async def test_a_head_that_says_farewell_is_down_at_once(heads: list[Wired]) -> 
 async def test_a_removal_reaches_everybody_within_a_second_and_the_removed_head_keeps_out(heads: list[Wired]) -> None:
     first, second, third = heads
     with log_lines() as lines:
-        async with asyncio.timeout(1):
+        async with within_beats(SECOND, first, second):
             await remove(first, third)
             await wait_for(lambda: third.uid in second.members.tombstones)
             await wait_for(lambda: not third.registry.belongs)
@@ -120,59 +136,65 @@ async def test_a_removal_reaches_everybody_within_a_second_and_the_removed_head_
     assert (refused.value.code, refused.value.data) == ("removed", {"generation": 1})
 
 
-async def test_an_open_link_of_a_removed_head_is_closed_within_a_second(heads: list[Wired]) -> None:
-    first, _, third = heads
-    async with by_hand(first, third) as link:
-        await link.send_bytes(encode(Beat(third.uid, "boot", 1)))
-        async with asyncio.timeout(1):
+async def test_an_open_link_of_a_removed_head_is_closed_at_once(visited: tuple[Wired, Wired]) -> None:
+    first, third = visited
+    with log_lines() as lines:
+        async with by_hand(first, third) as link:
+            await link.send_bytes(encode(Beat(third.uid, "boot", 1)))
             await remove(first, third)
+            assert [line["peer"] for line in lines if line["event"] == "Heartbeat link closed"] == [third.uid]
             await ended(link)
 
 
 async def test_a_change_of_a_record_is_on_every_head_within_a_second(heads: list[Wired]) -> None:
     first, second, _ = heads
-    async with asyncio.timeout(1):
+    async with within_beats(SECOND, first, second):
         await first.heads.patch(second.uid, {"description": "in the cellar"})
         await wait_for(lambda: all(h.members.heads[second.uid].description == "in the cellar" for h in heads))
         await wait_for(lambda: len({head.members.digest for head in heads}) == 1)
 
 
-async def test_a_head_that_sends_no_beats_does_not_fill_the_journal(heads: list[Wired]) -> None:
-    first, second, _ = heads
+async def test_a_head_that_sends_no_beats_does_not_fill_the_journal(visited: tuple[Wired, Wired]) -> None:
+    first, second = visited
+    sent = 0
+
+    async def send_no_beat() -> None:
+        nonlocal sent
+        async with by_hand(first, second) as link:
+            await link.send_str(f"{{no beat {sent}")
+            sent += 1
+            await ended(link)
+
     with log_lines() as lines:
-        for number in range(20):
-            async with by_hand(first, second) as link:
-                await link.send_str(f"{{no beat {number}")
-                await ended(link)
-    closed = [line["log_level"] for line in lines if "no heartbeat" in str(line.get("reason"))]
-    assert len(closed) > 10  # the head's own link may come in between and cut one before it is read
-    assert closed.count("warning") <= 1
+        while not warnings(lines):
+            await send_no_beat()
+        for _ in range(20):
+            await send_no_beat()
+    assert warnings(lines) == ["Head sends no heartbeats that can be taken"]
+    assert sum("no heartbeat" in str(line.get("reason")) for line in lines) == sent
 
 
-async def test_a_head_with_a_newer_protocol_is_up_and_told_of_once(tmp_path: Path) -> None:
-    wires = Wires(tmp_path)
-    first, newer = await wires.head(2), await wires.head(3)
-    await first.know(newer)
+async def test_a_head_with_a_newer_protocol_is_up_and_told_of_once(visited: tuple[Wired, Wired]) -> None:
+    first, newer = visited
     frame = '{"head":"%s","boot":"b","seq":%d,"protocol":2,"version":"9.0","heard":"in words now","stopped":7}'
-    async with wires.running(first), newer.ends:
-        with newer.listener, log_lines() as lines:
-            async with by_hand(first, newer) as link:
-                for number in range(30):
-                    await link.send_str(frame % (newer.uid, number))
-                    await asyncio.sleep(TIMEOUT / 10)
-                assert first.state_of(newer) == "up"
+    with log_lines() as lines:
+        async with by_hand(first, newer) as link:
+            while first.state_of(newer) != "up" or beats_of(first, newer) < 10:
+                count = beats_of(first, newer)
+                await link.send_str(frame % (newer.uid, count))
+                await wait_for(lambda: beats_of(first, newer) > count)  # noqa: B023  it ends before that changes
     told = [line for line in lines if line["event"] == "Head has a newer protocol"]
     assert [(line["head_uid"], line["version"], line["protocol"]) for line in told] == [(newer.uid, "9.0", 2)]
 
 
-async def test_a_beat_under_another_heads_name_is_not_heard_and_ends_the_link(heads: list[Wired]) -> None:
-    first, second, third = heads
+async def test_a_beat_under_another_heads_name_is_not_heard_and_ends_the_link(visited: tuple[Wired, Wired]) -> None:
+    first, second = visited
     with log_lines() as lines:
-        async with by_hand(first, third) as link:
-            await link.send_bytes(encode(Beat(second.uid, "forged", 10**6)))
+        async with by_hand(first, second) as link:
+            await link.send_bytes(encode(Beat(uid(4), "forged", 10**6)))
             await ended(link)
     assert not [beat for beat in first.beats if beat.boot == "forged"]
-    assert f"it sent the beat of head {second.uid}" in [line.get("reason") for line in lines]
+    assert f"it sent the beat of head {uid(4)}" in [line.get("reason") for line in lines]
 
 
 @pytest.mark.parametrize("frame", [b"\x00garbage", b"{}", b'{"head":7}', b"[" * 5000, b"x" * 70_000])
@@ -197,24 +219,21 @@ async def test_bytes_that_are_no_websocket_end_the_link_and_nothing_else(heads: 
     await wait_for(lambda: beats_of(first, third) > count)
 
 
-async def test_a_new_link_of_a_head_takes_the_place_of_the_old(heads: list[Wired]) -> None:
-    first, _, third = heads
+async def test_a_new_link_of_a_head_takes_the_place_of_the_old(visited: tuple[Wired, Wired]) -> None:
+    first, third = visited
     async with by_hand(first, third) as older, by_hand(first, third) as newer:
         await ended(older)
         await newer.send_bytes(encode(Beat(third.uid, "newer", 1)))
         await wait_for(lambda: any(beat.boot == "newer" for beat in first.beats))
 
 
-async def test_a_link_over_which_nothing_comes_is_closed(tmp_path: Path) -> None:
-    wires = Wires(tmp_path)
-    first, silent = await wires.head(2), await wires.head(3)
-    await first.know(silent)
-    async with wires.running(first), silent.ends:
-        with silent.listener:
-            async with by_hand(first, silent) as link:
-                await link.send_bytes(encode(Beat(silent.uid, "boot", 1)))
-                async with asyncio.timeout(5 * TIMEOUT):
-                    await ended(link)
+async def test_a_link_over_which_nothing_comes_is_closed(visited: tuple[Wired, Wired]) -> None:
+    first, silent = visited
+    with log_lines() as lines:
+        async with by_hand(first, silent) as link:
+            await link.send_bytes(encode(Beat(silent.uid, "boot", 1)))
+            await ended(link)
+    assert "no beat came for long" in [line.get("reason") for line in lines]
 
 
 async def test_a_plain_request_is_told_that_it_must_be_a_websocket(heads: list[Wired]) -> None:
@@ -259,58 +278,6 @@ async def test_a_hung_head_holds_nobody_else_up(tmp_path: Path) -> None:
             assert first.state_of(hung) != "up"
 
 
-@contextlib.asynccontextmanager
-async def deaf_server(directory: Path) -> AsyncIterator[str]:
-    """A server that upgrades to a WebSocket and from then on reads nothing."""
-    done, gone = asyncio.Event(), asyncio.Event()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        request = (await reader.readuntil(b"\r\n\r\n")).decode()
-        key = next(line.partition(": ")[2] for line in request.splitlines() if line.startswith("Sec-WebSocket-Key"))
-        accept = base64.b64encode(hashlib.sha1(key.encode() + WS_GUID).digest()).decode()
-        writer.write(
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
-            + f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode()
-        )
-        writer.transport.pause_reading()  # type: ignore[attr-defined]
-        await done.wait()
-        writer.transport.abort()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
-        gone.set()
-
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate(authority()).write(directory / "deaf.pem"))
-    listener = socket.create_server(("127.0.0.1", 0))
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    server = await asyncio.start_server(serve, sock=listener, ssl=context)
-    try:
-        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        done.set()
-        await gone.wait()
-        server.close()
-        await server.wait_closed()
-
-
-async def test_a_link_that_is_not_read_drops_beats_never_waits_and_is_given_up_in_time(tmp_path: Path) -> None:
-    sent = 0
-
-    async def flood(url: str) -> None:
-        nonlocal sent
-        async with open_link(unverified_context(), "deaf", url, TIMEOUT) as link:
-            while True:
-                async with asyncio.timeout(0.2):
-                    await link.send(b"x" * BACKLOG)
-                sent += 1
-                await asyncio.sleep(0.01)
-
-    async with deaf_server(tmp_path) as url, asyncio.timeout(10 * TIMEOUT):
-        with pytest.raises(Unavailable, match="the link to head deaf broke"):
-            await flood(url)
-    assert sent > 10
-
-
 async def test_a_link_that_the_other_end_closes_is_broken_at_once_and_opened_again(heads: list[Wired]) -> None:
     first, _, third = heads
     sends = []
@@ -329,46 +296,22 @@ async def test_a_link_that_the_other_end_closes_is_broken_at_once_and_opened_aga
     await wait_for(lambda: beats_of(first, third) > count)
 
 
-async def test_whatever_ends_links_is_no_bug_and_nothing_for_the_journal(heads: list[Wired]) -> None:
+async def test_whatever_ends_links_is_no_bug_and_nothing_for_the_journal(tmp_path: Path) -> None:
     """Certificates that are exchanged, records that change, connections that are cut at either end or by both."""
-    first, second, third = heads
-    with log_lines() as lines:
-        for turn in range(12):
-            second.reissue()
-            await first.know(third, description=f"turn {turn}")
-            for link in list(first.links._links.values()):
-                link._transport.close() if turn % 2 else link.cut()
-                link.cut()
-            await asyncio.sleep(0.02)
-        counts = [beats_of(first, other) for other in (second, third)]
-        await wait_for(lambda: all(beats_of(first, o) > n + 2 for o, n in zip((second, third), counts, strict=True)))
-    assert not [line["event"] for line in lines if line["log_level"] in ("warning", "error", "critical")]
+    async with wired(tmp_path, TRIO, timeout=60) as (first, second, third):  # it would be told of at last
+        with log_lines() as lines:
+            for turn in range(12):
+                second.reissue()
+                await first.know(third, description=f"turn {turn}")
+                for link in list(first.links._links.values()):
+                    link._transport.close() if turn % 2 else link.cut()
+                    link.cut()
+                await asyncio.sleep(0.02)
+            for other in (second, third):
+                count = beats_of(first, other)
+                await wait_for(lambda: beats_of(first, other) > count + 2)  # noqa: B023  it ends before that changes
+    assert not warnings(lines)
     assert not [line for line in lines if "negative" in str(line.get("reason"))]
-
-
-async def test_a_first_packet_that_is_lost_is_sent_again_sooner_than_tcp_would() -> None:
-    """A listener without room drops it; once there is room, the next attempt is not a second away."""
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
-        full.settimeout(0)
-        address = full.getsockname()
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(socket.create_connection(address))
-            loop = asyncio.get_running_loop()
-            task = loop.create_task(linked(f"https://127.0.0.1:{address[1]}"))
-            await asyncio.sleep(2.5 * KNOCK)  # TCP itself would try again after 1 s, then after 3
-            began = loop.time()
-            for _ in range(2):
-                async with asyncio.timeout(3 * KNOCK):
-                    stack.enter_context((await loop.sock_accept(full))[0])
-            assert loop.time() - began < 1 - 2.5 * KNOCK
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-
-async def linked(url: str) -> None:
-    """Open a link."""
-    async with open_link(unverified_context(), "far", url, TIMEOUT):
-        raise AssertionError("nobody answers there")
 
 
 async def test_a_head_that_one_does_not_know_yet_is_told_to_neither_journal_before_that_lasts(tmp_path: Path) -> None:
@@ -377,15 +320,16 @@ async def test_a_head_that_one_does_not_know_yet_is_told_to_neither_journal_befo
     await second.know(first)
     async with wires.running(first), wires.running(second):
         with log_lines() as lines:
-            await wait_for(lambda: warnings(lines), seconds=20)
-            assert sum(line["event"] in ("Request refused", "Heartbeat link not open") for line in lines) > 4
             await wait_for(lambda: len(warnings(lines)) == 2)
             await first.know(second)
             await wait_for(up(first, second))
         assert sorted(warnings(lines)) == ["Heartbeats do not reach a head", "Request refused"]
+        levels = {line["event"]: line["log_level"] for line in reversed(lines)}
+        assert (levels["Request refused"], levels["Heartbeat link not open"]) == ("debug", "debug")
         assert "Heartbeats reach a head again" in [line["event"] for line in lines if line["log_level"] == "info"]
 
 
 def warnings(lines: list[MutableMapping[str, Any]]) -> list[str]:
-    """What was warned of."""
-    return [line["event"] for line in lines if line["log_level"] == "warning"]
+    """What was warned of, but that the machine is busy."""
+    told = [line["event"] for line in lines if line["log_level"] in ("warning", "error", "critical")]
+    return [event for event in told if event != "Periodic work overran its interval"]

@@ -163,8 +163,10 @@ class Wired:
 class Wires:
     """The heads of one test, and the CA that they share."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, timeout: float = TIMEOUT) -> None:
+        """`timeout`: seconds after which a silent head is down, and a link that cannot be had is told of."""
         self.directory = directory
+        self._heartbeat = HeartbeatSection(INTERVAL, SUSPECT, timeout)
         self.ca: Pair = make_ca(CLUSTER, SystemClock().now())
         self.heads: list[Wired] = []
 
@@ -174,7 +176,7 @@ class Wires:
         (directory / "state").mkdir(parents=True)
         (directory / "state" / "ca.pem").write_bytes((ca or self.ca).pem())
         (directory / "state" / "ca.pem").chmod(0o600)
-        live = Live(Config(head=HeadSection(uid=uid(number)), heartbeat=HeartbeatSection(INTERVAL, SUSPECT, TIMEOUT)))
+        live = Live(Config(head=HeadSection(uid=uid(number)), heartbeat=self._heartbeat))
         clock, loops, store = SystemClock(), Loops(), MemoryStore()
         await store.commit(Put(Kind.CLUSTER, "cluster", {"id": CLUSTER}))
         registry = HeadRegistry(store, uid(number), clock)
@@ -260,9 +262,9 @@ class Wires:
 
 
 @contextlib.asynccontextmanager
-async def wired(directory: Path, count: int) -> AsyncIterator[list[Wired]]:
+async def wired(directory: Path, count: int, timeout: float = TIMEOUT) -> AsyncIterator[list[Wired]]:
     """That many heads which know each other, running, once each has heard each other."""
-    wires = Wires(directory)
+    wires = Wires(directory, timeout)
     heads = [await wires.head(number + 2) for number in range(count)]
     for head in heads:
         await head.know(*(other for other in heads if other is not head))
