@@ -68,6 +68,7 @@ class Pulse:
         self._behind = False
         self._away = True
         self._turns = 0
+        self._looking = asyncio.Lock()
 
     @property
     def age(self) -> float | None:
@@ -147,6 +148,11 @@ class Pulse:
         """Now and then: who the members are, and whether etcd has raised an alarm."""
         self._turns += 1
         if self._turns % SURVEY == 1:
+            await self.survey()
+
+    async def survey(self) -> None:
+        """Look now; whoever asks for it knows afterwards. Raises Unavailable."""
+        async with self._looking:  # what was answered earlier is not kept in the place of this
             await self._cluster.member_list()
             self.alarms = await self._cluster.alarms()
 

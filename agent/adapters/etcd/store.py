@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -22,8 +23,8 @@ from agent.adapters.etcd.upkeep import Upkeep, told
 from agent.adapters.etcd.watch import Follower
 from agent.adapters.sqlite import archive
 from agent.adapters.sqlite.file import beside
-from agent.errors import Unavailable
-from agent.loops import Loops
+from agent.errors import AgentError, Unavailable
+from agent.loops import Loops, lasting
 from agent.model import Kind, Record
 from agent.ports import Change, Clock
 
@@ -76,8 +77,8 @@ class EtcdStore:
         loops = loops or Loops()
         try:
             async with asyncio.TaskGroup() as group:
-                works = (store._follower.run(), store._pulse.run(loops), store._lasting.run())
-                tasks = [group.create_task(work) for work in works]
+                works = (store._follower.run, partial(store._pulse.run, loops), store._lasting.run)
+                tasks = [lasting(group, work) for work in works]
                 try:
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(FIRST):
@@ -175,7 +176,10 @@ class EtcdStore:
         """Do one of them; returns the bytes freed. Raises NotFound for any other word."""
         self._need_quorum()
         freed = await self._upkeep.reclaim(action)
-        self._pulse.survey_soon()
+        try:
+            await self._pulse.survey()
+        except AgentError:
+            self._pulse.survey_soon()
         return freed
 
     async def backup(self, target: Path) -> int:
