@@ -1,4 +1,4 @@
-"""Periodic work: jitter, an overrun warning, and the stamps that watchdog and health read."""
+"""Work that goes on and on: periodic, with the stamps that watchdog and health read; and none that ends in silence."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any, NoReturn, ParamSpec
 
 import structlog
 
 from agent.errors import AgentError
 
 log = structlog.get_logger()
+
+P = ParamSpec("P")
 
 
 @dataclass(slots=True)
@@ -99,3 +102,29 @@ async def periodic(
             async with asyncio.timeout(pause):
                 await wake.wait()
         wake.clear()
+
+
+async def lasting(work: Callable[P, Coroutine[Any, Any, object]], *args: P.args, **kwargs: P.kwargs) -> NoReturn:
+    """As a task: `work` that goes on until the task is cancelled. That it ends sooner is a bug: raises RuntimeError.
+
+    A TaskGroup does not mind, nor tell, when a task of its own returns, or ends as if it had been cancelled.
+    """
+    # In a task of its own: only so is it known which cancellation came from outside.
+    coroutine = work(*args, **kwargs)
+    name = getattr(coroutine, "__qualname__", "work")
+    task, stopped = asyncio.create_task(coroutine), False
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            stopped = True
+            task.cancel()
+    try:
+        task.result()
+    except asyncio.CancelledError as err:
+        if not stopped:
+            raise RuntimeError(f"{name} ended as if cancelled, though nobody stopped it") from err
+        raise
+    if not stopped:
+        raise RuntimeError(f"{name} ended, though nobody stopped it")
+    raise asyncio.CancelledError

@@ -6,6 +6,7 @@ import os
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from agent.adapters.addresses import own_addresses
@@ -80,7 +81,7 @@ async def build(
     _make_directory(state)
     units = SystemdUnits()
     supervisor = Supervisor(units, live, loops, clock)
-    background.start(supervisor.run())  # systemd answers while the database opens
+    background.start(supervisor.run)  # systemd answers while the database opens
     tell_differences(live)
 
     cluster = await open_cluster(live, stack, units, clock, loops, key_file(config.auth, os.environ))
@@ -167,16 +168,15 @@ async def build(
     members_loop, database_loop = loops.add("members", MEMBERS), loops.add("database", DATABASE, FOUNDING)
     upkeep_loop, verdicts_loop = loops.add("database members", DATABASE), loops.add("verdicts", DATABASE)
     background.start(
-        kept.collector.run(),
-        cluster.heartbeat.run(),
-        *(work() for work in certificate.background),
-        periodic(members_loop, registry.reconcile, wake=registry.changed),
-        periodic(verdicts_loop, cluster.verdicts.reconcile, wake=cluster.verdicts.changed),
-        periodic(database_loop, engine.reconcile, wake=engine.changed),
-        periodic(upkeep_loop, upkeep.reconcile),
-        moves.membership.resume(),
-        watchdog(loops),
+        kept.collector.run,
+        cluster.heartbeat.run,
+        *certificate.background,
+        partial(periodic, members_loop, registry.reconcile, wake=registry.changed),
+        partial(periodic, verdicts_loop, cluster.verdicts.reconcile, wake=cluster.verdicts.changed),
+        partial(periodic, database_loop, engine.reconcile, wake=engine.changed),
+        partial(periodic, upkeep_loop, upkeep.reconcile),
     )
+    background.do(moves.membership.resume, partial(watchdog, loops))
     lacking = store if certificate.lacks_database else None
     return Agent(Api(rooms, gate, ROUTES), certificate.tls, supervisor, cluster.heartbeat, lacking)
 

@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -41,9 +42,9 @@ async def run(path: Path, live: Live) -> int:
         async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
             background = Background(group)
             agent = await build(live, stack, background, lambda: logging.lost)
-            background.start(_reloads(path, live, signals, logging, agent.supervisor))
+            background.start(partial(_reloads, path, live, signals, logging, agent.supervisor))
             if agent.lacking is not None:
-                background.start(_start_again(agent.lacking, signals))
+                background.do(partial(_start_again, agent.lacking, signals))
             await _serve(agent, live, signals)
             background.stop()
             if signals.again:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Awaitable, Callable
+from typing import NoReturn
 
 import structlog
 
@@ -18,7 +19,7 @@ from agent.heads.members import Members
 from agent.heads.outage import Outage
 from agent.heads.registry import HeadRegistry
 from agent.histogram import Histogram
-from agent.loops import Loops, periodic
+from agent.loops import Loops, lasting, periodic
 from agent.model import Departure
 from agent.ports import CHANGED, Clock, Peers
 
@@ -92,9 +93,9 @@ class Heartbeat:
     async def run(self) -> None:
         """Keep the links, beat, and have the detector judge; for ever."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(periodic(self._loop, self._beat, wake=self._beat_now))
-            group.create_task(self._tick())
-            group.create_task(self._gossip.run())
+            group.create_task(lasting(periodic, self._loop, self._beat, wake=self._beat_now))
+            group.create_task(lasting(self._tick))
+            group.create_task(lasting(self._gossip.run))
             await self._keep_links(group)
 
     def heard(self, beat: Beat) -> None:
@@ -141,14 +142,14 @@ class Heartbeat:
 
     async def _keep_links(self, group: asyncio.TaskGroup) -> None:
         """Have a task keep a link to each head that this one should beat to."""
-        keepers: dict[str, asyncio.Task[None]] = {}
+        keepers: dict[str, asyncio.Task[NoReturn]] = {}
         while True:
             self._members_changed.clear()
             wanted = self._wanted()
             for uid in keepers.keys() - wanted:
                 keepers.pop(uid).cancel()
             for uid in wanted - keepers.keys():
-                keepers[uid] = group.create_task(self._keep(uid))
+                keepers[uid] = group.create_task(lasting(self._keep, uid))
             await self._members_changed.wait()
 
     def _wanted(self) -> set[str]:

@@ -13,7 +13,7 @@ import structlog
 
 from agent.config import Live
 from agent.errors import Unavailable
-from agent.loops import Loops, periodic
+from agent.loops import Loops, lasting, periodic
 from agent.ports import Changed, Clock, Gone, Lost, Snapshot, Unit, UnitEvent, UnitManager
 from agent.services.actions import Done, Outcome, Performer, Result
 from agent.services.changes import Changes
@@ -86,8 +86,8 @@ class Supervisor:
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
-                group.create_task(self._manager.run(self._hear))
-                group.create_task(periodic(self._loop, self._turn, wake=self.healer.wake))
+                group.create_task(lasting(self._manager.run, self._hear))
+                group.create_task(lasting(periodic, self._loop, self._turn, wake=self.healer.wake))
         finally:
             self._group = None
             self.healer.close()

@@ -37,6 +37,8 @@ class RefusingPeers(MemoryPeers):
         super().__init__()
         self.refusing: dict[str, Denied] = {}
         self.changed: set[str] = set()
+        self.stray = False
+        """Whether a link ends as if whoever holds it had been cancelled."""
         self.links = 0
 
     @override
@@ -44,6 +46,8 @@ class RefusingPeers(MemoryPeers):
     async def link(self, uid: str) -> AsyncIterator[Callable[[bytes], Awaitable[None]]]:
         """Refuses where the test says so."""
         self.links += 1
+        if self.stray:
+            raise asyncio.CancelledError
         if uid in self.refusing:
             raise self.refusing[uid]
         async with super().link(uid) as send:
@@ -218,3 +222,15 @@ async def test_a_link_that_rests_on_what_has_changed_is_opened_anew_without_a_wo
         room.peers.changed.add(PEER)
         await wait_for(lambda: room.peers.links > links)
     assert told(lines) == []
+
+
+async def test_a_keeper_of_a_link_that_ends_though_nobody_stopped_it_ends_the_agent_and_not_only_the_beats() -> None:
+    room = Room()
+    await room.registry.ensure_self(Head(SOME_KEY))
+    room.peers.stray = True
+    await room.know(PEER)
+    with pytest.raises(ExceptionGroup) as caught:
+        await asyncio.create_task(room.heartbeat.run())
+    assert [str(err) for err in caught.value.exceptions] == [
+        "Heartbeat._keep ended as if cancelled, though nobody stopped it"
+    ]

@@ -78,7 +78,7 @@ class EtcdStore:
         try:
             async with asyncio.TaskGroup() as group:
                 works = (store._follower.run, partial(store._pulse.run, loops), store._lasting.run)
-                tasks = [lasting(group, work) for work in works]
+                tasks = [group.create_task(lasting(work)) for work in works]
                 try:
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(FIRST):
