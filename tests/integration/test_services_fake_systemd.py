@@ -140,6 +140,17 @@ class TestOnlyHere:
         await world.systemd.connect()
         assert await starting == "done"
 
+    async def test_a_death_while_all_is_read_again_after_a_reexec_is_told(
+        self, one: Followed, world: FakeWorld
+    ) -> None:
+        """systemd said that it reloads, and the end of that was for a connection that is no more."""
+        await one.manager.job(Verb.START, ONE, PATIENCE)
+        await world.systemd.begin_reexec()
+        await one.ears.until(lambda: isinstance(one.ears.events[-1], Lost))
+        world.systemd.next["ListUnitsByPatterns"] = lambda: world.systemd.kill(ONE)
+        await world.systemd.connect()
+        await one.ears.state(ONE, "failed")
+
     async def test_more_calls_than_the_bus_bears_wait_for_each_other(self, one: Followed) -> None:
         calls = [one.manager.reset_failed(ONE, PATIENCE) for _ in range(400)]
         assert await asyncio.gather(*calls) == [None] * 400

@@ -51,6 +51,8 @@ class FakeSystemd:
         """Whether the ends of jobs are not signalled, as when the bus is away just then."""
         self.calls: list[str] = []
         """The methods that were called, in order."""
+        self.next: dict[str, Callable[[], None]] = {}
+        """By method: what happens right after it was answered the next time."""
 
     # --- Being there ---
 
@@ -119,10 +121,14 @@ class FakeSystemd:
 
     async def reexec(self) -> None:
         """daemon-reexec: as a reload, and another owner of the name on the bus."""
-        self._signal("Reloading", "b", [True])
-        await self.disconnect()
+        await self.begin_reexec()
         await self.connect()
         self.reload()
+
+    async def begin_reexec(self) -> None:
+        """The first half of it, up to where nobody has the name; `connect` is the other."""
+        self._signal("Reloading", "b", [True])
+        await self.disconnect()
 
     def start(self, name: str) -> str:
         """Queue a start job; returns its path."""
@@ -149,6 +155,8 @@ class FakeSystemd:
             self.calls.append(message.member)
             method: Callable[..., tuple[str, list[Any]]] = getattr(self, f"_call_{message.member}")
             signature, body = method(message.sender, *message.body)
+            if (work := self.next.pop(message.member, None)) is not None:
+                asyncio.get_running_loop().call_soon(work)
         except Refusal as err:
             name, text = err.args
             return Message.new_error(message, name if "." in name else f"{NAME}.{name}", text)

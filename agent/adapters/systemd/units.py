@@ -191,6 +191,8 @@ class SystemdUnits:
         self._loaded.clear()
         try:
             await systemd.subscribe()
+            if not self._relist:
+                self._reloading = False  # its end was missed: systemd does not answer in between
             listing = await systemd.everything(self._selection)
         finally:
             meanwhile, self._meanwhile = self._meanwhile, None
@@ -198,8 +200,6 @@ class SystemdUnits:
         self._units = self._merged(listing.units, meanwhile)
         self._systemd = systemd
         self._back.set()
-        if not self._relist:
-            self._reloading = False  # its end was missed: systemd does not answer in between
         self._hear(Snapshot(tuple(self._units.values())))
         await self._jobs.settle(systemd.exists)
 
