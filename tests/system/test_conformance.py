@@ -17,7 +17,7 @@ import pytest
 
 from tests.support import pki, ssh
 from tests.support.heads import Head, Heads, Host
-from tests.support.heads.head import UNIT
+from tests.support.heads.head import UNIT, wait_for
 from tests.support.talk import Talk
 
 PEER = "c" * 32
@@ -304,29 +304,37 @@ def test_a_bad_object_is_refused_by_field_and_leaves_nothing(
 # --- The journal ---
 
 
-def lines(head: Head, request_id: str) -> list[dict[str, str]]:
-    head.run("journalctl", "--sync")
-    found = head.run("journalctl", "-q", "-o", "json", "-u", UNIT, f"REQUEST_ID={request_id}").stdout
-    return [json.loads(line) for line in found.splitlines()]
+def lines(head: Head, request_id: str, last: str) -> list[dict[str, str]]:
+    """The lines of a request, once the one that begins so is there: a thread of the agent's writes them in order."""
+
+    def found() -> list[dict[str, str]]:
+        told = head.run("journalctl", "-q", "-o", "json", "-u", UNIT, f"REQUEST_ID={request_id}").stdout
+        read = [json.loads(line) for line in told.splitlines()]
+        return read if any(line["MESSAGE"].startswith(last) for line in read) else []
+
+    told: list[dict[str, str]] = wait_for(found, f"the line {last}")
+    return told
 
 
 def test_a_change_of_keys_is_audited_apart_with_who_and_from_where(network: Network) -> None:
     network.register()
     writer = network.with_token("HeadsWrite")
+    changed = "Request changed something"
     writer.ask("PATCH", f"/head/{PEER}", {"ssh_public": ssh.pair("ed25519", 3).public}, X_Request_Id="audit-1")
 
-    audit = {line["MESSAGE"].partition(" head_uid=")[0]: line for line in lines(network.head, "audit-1")}
+    audit = {line["MESSAGE"].partition(" head_uid=")[0]: line for line in lines(network.head, "audit-1", changed)}
     assert audit["Head key changed"]["NEW_SSH_KEY"] != audit["Head key changed"]["OLD_SSH_KEY"]
-    (change,) = [line for message, line in audit.items() if message.startswith("Request changed something")]
+    (change,) = [line for message, line in audit.items() if message.startswith(changed)]
     assert (change["SUBJECT"], change["PEER"], change["STATUS"]) == ("alice", network.near.address, "200")
     made = network.head.run("journalctl", "-q", "-o", "cat", "-u", UNIT, f"TOKEN_ID={change['TOKEN_ID']}").stdout
     assert made.startswith("Token issued")
 
 
-def test_what_a_stranger_sends_stays_on_one_readable_line(heads: Heads, network: Network) -> None:
-    stranger = network.talk(host=heads.host("stranger"))  # of one that was refused before, lines may be held back
+def test_what_a_stranger_sends_stays_on_one_readable_line(network: Network) -> None:
+    network.head.systemctl("restart", UNIT)  # after many refusals within a minute, lines are held back
+    stranger = network.talk()
     stranger.ask("DELETE", "/head/%1b%5b2J%0aAgent%20started%E2%80%AE", X_Request_Id="audit-2")
-    (line,) = lines(network.head, "audit-2")
+    (line,) = lines(network.head, "audit-2", "Request refused")
     assert isinstance(line["MESSAGE"], str)
     assert line["MESSAGE"].isprintable()
 

@@ -71,13 +71,14 @@ def test_nothing_is_left_to_apply(head: Head) -> None:
 
 
 def test_the_agent_says_that_it_started(head: Head) -> None:
-    assert "Agent started" in head.journal()
+    wait_for(lambda: "Agent started" in head.journal(), "the line")
 
 
 def test_the_journal_explains_what_the_agent_says(head: Head) -> None:
     assert "clusterware" not in head.run("journalctl", "--update-catalog").stderr
 
-    told = head.run("journalctl", "-x", "-u", UNIT, f"MESSAGE_ID={message_id('Agent started')}").stdout
+    explained = ("journalctl", "-x", "-u", UNIT, f"MESSAGE_ID={message_id('Agent started')}")
+    told = wait_for(lambda: head.run(*explained, check=False).stdout, "the line")
 
     assert "Subject: Agent started" in told
     assert f"The agent, version {__version__}, is ready" in told
@@ -88,6 +89,7 @@ def test_the_journal_explains_what_the_agent_says(head: Head) -> None:
 
 def test_what_root_changes_without_the_agent_is_audited_too(head: Head) -> None:
     def audit() -> list[str]:
+        head.run("journalctl", "--sync")
         return head.run("journalctl", "-o", "cat", "AUDIT=1", "SYSLOG_IDENTIFIER=cw-headctl").stdout.splitlines()
 
     before = len(audit())

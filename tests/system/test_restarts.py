@@ -68,7 +68,7 @@ def test_a_stuck_agent_is_restarted_by_the_watchdog(fresh: Callable[[], Head]) -
     one.systemctl("kill", "--signal=STOP", UNIT)
 
     wait_for(lambda: one.show(UNIT, "MainPID") not in (pid, "0"), "another process", 30)
-    assert one.show(UNIT, "NRestarts") == "1"
+    assert "Watchdog timeout (limit 2s)" in one.journal()
 
 
 def test_a_reload_takes_what_it_can_and_says_what_waits(fresh: Callable[[], Head]) -> None:

@@ -75,7 +75,7 @@ def test_the_rows_tell_what_systemd_tells(subject: Head) -> None:
 def test_a_killed_service_is_down(subject: Head) -> None:
     subject.systemctl("kill", "--signal=KILL", NAME)
 
-    wait_for(lambda: status(subject) == "down", "the table to show it down", 2)
+    wait_for(lambda: status(subject) == "down", "the table to show it down")
     found = row(subject)
     assert found is not None
     assert (found["active_state"], found["result"], found["pid"]) == ("failed", "signal", None)

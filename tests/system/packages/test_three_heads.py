@@ -19,7 +19,7 @@ CHECKOUT = Path(__file__).parents[3]
 README, INSTALL, CLUSTER, UPGRADE = "README.md", "docs/install.md", "docs/cluster.md", "docs/upgrade.md"
 STORE = "/opt/scyld/clusterware/storage"
 PATIENCE = 40.0
-DONE, USAGE, DEGRADED, UNREACHABLE, DENIED = 0, 2, 3, 4, 5
+DONE, FAILED, USAGE, DEGRADED, UNREACHABLE, DENIED = range(6)
 
 
 def types(head: Head, page: str, command: str, *, status: int = DONE, more: str = "", **words: str) -> str:
@@ -44,13 +44,22 @@ def tail(head: Head) -> str:
 
 
 def steps(head: Head, status: int) -> dict[str, str]:
-    """What the doctor names to be done, by the check that asks for it; each command named there is one."""
-    findings = json.loads(head.run("cw-headctl", "doctor", "--json", check=False).stdout)["findings"]
+    """What the doctor names to be done, by the check that asks for it, once it ends so; each command is one."""
+
+    def examined() -> str:
+        done = head.run("cw-headctl", "doctor", "--json", check=False)
+        return done.stdout if done.returncode == status else ""
+
+    findings = json.loads(wait_for(examined, f"the doctor to end with {status}", PATIENCE))["findings"]
     todo = {finding["check"]: finding["todo"] for finding in findings if finding["level"] != "ok"}
     for command in re.findall(r"`(cw-headctl [^`]*)`", " ".join(filter(None, todo.values()))):
         assert head.run(*shlex.split(command), "--help").stdout.startswith("usage: cw-headctl"), command
-    assert head.run("cw-headctl", "doctor", check=False).returncode == status
     return todo
+
+
+def tells(head: Head, what: str) -> Callable[[], bool]:
+    """Whether the status of a head says so."""
+    return lambda: what in head.run("cw-headctl", "status", check=False).stdout
 
 
 def screen(head: Head) -> list[str]:
@@ -131,8 +140,9 @@ def _form_a_cluster(one: Head, two: Head, last: Head) -> None:
     types(one, README, "cw-headctl database migrate")
     join(one, two)
     join(one, last)
-    wait_for(all_up(one, 3), "three heads", PATIENCE)
-    wait_for(lambda: "bears the loss of 1" in said(one, "cw-headctl status"), "the members", PATIENCE)
+    for head in (one, two):
+        wait_for(all_up(head, 3), "three heads", PATIENCE)
+        wait_for(tells(head, "bears the loss of 1"), "the members", PATIENCE)
     assert types(two, CLUSTER, "cw-headctl heads ls").count(" up ") == 3
     rows = types(one, CLUSTER, "cw-headctl --all-heads services").splitlines()[1:]
     assert {row.split()[0] for row in rows} == {"day1", "day2", "day3"}
@@ -144,12 +154,12 @@ def _form_a_cluster(one: Head, two: Head, last: Head) -> None:
 
 
 def _mend_a_service(head: Head) -> None:
-    script = "test -e /run/mended || { echo cannot bind >&2; exit 3; }; exec sleep infinity"
-    head.write("/etc/systemd/system/clusterware-dns.service", f"[Service]\nExecStart=/bin/sh -c '{script}'\n"
-               "[Install]\nWantedBy=multi-user.target\n")  # fmt: skip
+    checks = "test -e /run/mended || { echo cannot bind >&2; exit 3; }"  # never up, not even when it is healed
+    head.write("/etc/systemd/system/clusterware-dns.service", f"[Service]\nExecStartPre=/bin/sh -c '{checks}'\n"
+               "ExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n")  # fmt: skip
     head.systemctl("daemon-reload")
     wait_for(lambda: "clusterware-dns" in said(head, "cw-headctl services"), "the service to be seen")
-    said(head, "cw-headctl services enable --now clusterware-dns")
+    said(head, "cw-headctl services enable --now clusterware-dns", status=FAILED)
     wait_for(lambda: head.show("clusterware-dns", "ActiveState") == "failed", "it to fail")
     wait_for(lambda: "clusterware-dns" in steps(head, DEGRADED).get("services", ""), "the doctor to say so")
     shown = screen(head)
@@ -159,7 +169,8 @@ def _mend_a_service(head: Head) -> None:
     said(head, "cw-headctl status", status=DEGRADED)
     head.write("/run/mended", "")
     said(head, "cw-headctl services start clusterware-dns")
-    assert "Everything is well." in said(head, "cw-headctl status")
+    wait_for(tells(head, "Everything is well."), "all to be well", PATIENCE)
+    said(head, "cw-headctl status")
 
 
 def _remove_files(head: Head) -> None:
@@ -216,7 +227,8 @@ def _agent_is_down(head: Head) -> None:
 
 def _replace_a_dead_head(bare: Heads, one: Head, two: Head, last: Head) -> None:
     bare.power_off(last)
-    wait_for(lambda: one.api("GET", "/heads/down").data, "the head to be down", PATIENCE)
+    for head in (one, two):
+        wait_for(lambda by=head: by.api("GET", "/heads/down").data, "the head to be down", PATIENCE)  # type: ignore[misc]
     assert last.uid in said(one, "cw-headctl heads down", status=DEGRADED)
     listed = types(one, CLUSTER, "cw-headctl heads ls", status=DEGRADED).splitlines()[1]
     assert re.search(rf"^{last.uid} +down .* not for [0-9.]+ s ", listed)
@@ -229,7 +241,9 @@ def _replace_a_dead_head(bare: Heads, one: Head, two: Head, last: Head) -> None:
     _agent_answers(last)
     wait_for(lambda: "cluster" in steps(last, DEGRADED), "the head to learn that it was removed", PATIENCE)
     join(one, last, " --force")
-    wait_for(all_up(one, 3), "three heads again", PATIENCE)
+    for head in (one, last):
+        wait_for(all_up(head, 3), "three heads again", PATIENCE)
+        wait_for(tells(head, "bears the loss of 1"), "the members", PATIENCE)
 
 
 def _take_a_head_out(one: Head, last: Head) -> None:

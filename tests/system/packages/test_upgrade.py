@@ -110,7 +110,7 @@ def test_a_migration_is_behind_a_backup_that_brings_the_version_before_back(
     assert (refused.status, refused.body["code"]) == (503, "database-damaged")
     known = len(MIGRATIONS)
     why = f"its schema is version {known + 1} and this agent knows 1 to {known}; install the agent that wrote it, or"
-    assert why in head.journal()
+    wait_for(lambda: why in head.journal(), "the line")
     listed = head.run("cw-headctl", "database", "backups").stdout
     assert backup.name in listed
     head.run("cw-headctl", "database", "restore", backup.name, "--yes")
