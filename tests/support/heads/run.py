@@ -87,6 +87,11 @@ class Heads:
         self._heads.clear()
         self._keeper = None
 
+    @property
+    def running(self) -> list[Head]:
+        """The heads that are on now."""
+        return [head for head in self._heads if head.is_on]
+
     def boot(
         self, name: str = "head1", *, store_size: str = "256M", state_size: str = "64M", shared: Sequence[Path] = ()
     ) -> Head:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Generator, Iterator
 
 import pytest
 
-from tests.support.heads import Heads
-from tests.support.heads.cluster import Cluster
+from tests.support.heads import Head, Heads
+from tests.support.heads.cluster import ETCD, Cluster
+from tests.support.heads.head import UNIT
 
 INTERVAL, SUSPECT, TIMEOUT = 0.5, 1.5, 2.5
 """The heartbeat of these heads, in seconds; half of the defaults, so that the tests take half as long."""
@@ -40,3 +42,23 @@ def three(cluster: Cluster) -> Iterator[Cluster]:
     yield cluster
     cluster.mend()
     cluster.settled()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Have the report of what failed hold the heads' journals."""
+    report = yield
+    heads = getattr(item, "funcargs", {}).get("heads")
+    if report.failed and isinstance(heads, Heads):
+        for head in heads.running:
+            report.sections.append((f"Journal of {head.name}", _journal(head)))
+    return report
+
+
+def _journal(head: Head) -> str:
+    """The last lines of the agent and of its etcd; a frozen head shows none."""
+    command = ("journalctl", "-q", "-n", "100", "-o", "short-precise", "-u", UNIT, "-u", ETCD)
+    try:
+        return head.run(*command, check=False, timeout=5).stdout
+    except subprocess.TimeoutExpired as err:
+        return str(err)
