@@ -100,14 +100,18 @@ def _unix(path: Path) -> socket.socket:
 
 @contextlib.asynccontextmanager
 async def serving(
-    api: Api, listeners: Sequence[socket.socket], tls: ssl.SSLContext | None, drain: Callable[[], float]
+    api: Api,
+    listeners: Sequence[socket.socket],
+    tls: ssl.SSLContext | None,
+    drain: Callable[[], float],
+    in_flight: float = IN_FLIGHT,
 ) -> AsyncIterator[None]:
     """Answer on these sockets; on the way out, stop as a lame duck.
 
     Closing at once would drop requests: aiohttp closes what has connected and not yet asked, asyncio loses what
     it has accepted and not yet set up. So: go on accepting while every answer says `Connection: close`; then stop
     reading the listeners without closing them, so that the kernel queues new connections for our successor;
-    then wait for what is in flight. `tls` may be None when every socket is a Unix socket.
+    then wait for what is in flight, for `in_flight` seconds. `tls` may be None when every socket is a Unix socket.
     """
     http = HttpServer(api.answer, api.answer_broken)
     api.traffic.connections = http.census
@@ -123,6 +127,6 @@ async def serving(
             entrance.pause()
         await asyncio.sleep(min(HANDSHAKES, drain()))
         http.pre_shutdown()
-        await http.shutdown(IN_FLIGHT)
+        await http.shutdown(in_flight / 2)  # aiohttp waits twice: once more after it has ended what comes of the body
         for entrance in entrances:
             await entrance.close()

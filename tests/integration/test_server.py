@@ -250,3 +250,26 @@ async def test_stop_waits_for_a_request_in_flight(tmp_path: Path) -> None:
         assert answer.status == 409
         assert answer.headers["Connection"] == "close"
         answer.release()
+
+
+async def test_stop_gives_a_request_that_does_not_end_up_when_its_time_is_over(tmp_path: Path) -> None:
+    """systemd gives the whole stop only so much longer, and then kills: twice the time would be too long."""
+    path, now, entered = tmp_path / "s", asyncio.get_running_loop().time, asyncio.Event()
+    given_up = asyncio.get_running_loop().create_future()
+
+    async def endless(_: Call) -> Answer:
+        entered.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            given_up.set_result(now())
+        raise AssertionError
+
+    async with client(path) as session:
+        async with served(path, [row("GET", "/endless", endless)], in_flight=3.0):
+            asked = asyncio.ensure_future(session.get("/endless"))
+            await entered.wait()
+            began = now()
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await asked
+    assert 3.0 <= await given_up - began < 5.9

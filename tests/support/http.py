@@ -16,7 +16,7 @@ from aiohttp import web
 
 from agent.api.call import Caller, Route
 from agent.api.links import Links
-from agent.api.listening import serving
+from agent.api.listening import IN_FLIGHT, serving
 from agent.api.rooms import Rooms
 from agent.api.server import Api
 from agent.api.streams import Streams
@@ -43,7 +43,12 @@ def unix_listener(path: Path) -> socket.socket:
 
 @contextlib.asynccontextmanager
 async def served(
-    path: Path, routes: Sequence[Route], *, drain: float = 0.0, rooms: Mapping[str, object] | None = None
+    path: Path,
+    routes: Sequence[Route],
+    *,
+    drain: float = 0.0,
+    in_flight: float = IN_FLIGHT,
+    rooms: Mapping[str, object] | None = None,
 ) -> AsyncIterator[Api]:
     """The agent's HTTP server with these rows, and the rooms that they enter, on a Unix socket at `path`."""
     live = Live(Config())
@@ -59,7 +64,7 @@ async def served(
     api = Api(entered, OpenGate(), routes)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with unix_listener(path) as sock:
-        async with serving(api, [sock], tls, lambda: drain):
+        async with serving(api, [sock], tls, lambda: drain, in_flight):
             yield api
 
 
