@@ -44,10 +44,10 @@ class Reader:
                 Variant("(s)", (wire.NAME,)),
                 timeout=PATIENCE,
             )
-        except BusError:
-            if self._bus.closed:
-                raise
-            return False
+        except BusError as err:
+            if err.name == wire.NO_OWNER:
+                return False
+            raise  # a bus that only did not answer in time will not say later that systemd has come: it is there
         return True
 
     async def subscribe(self) -> None:
@@ -106,8 +106,8 @@ class Reader:
         """UnitFileState from disk (the property of that name is cached until a daemon-reload), "" without a file."""
         try:
             (state,) = await self.manager("GetUnitFileState", "(s)", name)
-        except BusError:
-            if self._bus.closed:
+        except BusError as err:
+            if err.name in (CLOSED, NO_REPLY):
                 raise
             return ""
         return str(state)

@@ -24,6 +24,7 @@ PROPERTIES = "org.freedesktop.DBus.Properties"
 
 BUS_NAME = "org.freedesktop.DBus"
 BUS_PATH = "/org/freedesktop/DBus"
+NO_OWNER = "org.freedesktop.DBus.Error.NameHasNoOwner"
 
 SWITCHES = {"enable": "clusterware-head-agent-enable@", "disable": "clusterware-head-agent-disable@"}
 """The one-shot root templates that enable and disable the unit which is their instance."""
