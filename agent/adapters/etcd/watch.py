@@ -65,7 +65,7 @@ class Follower:
 
     def move(self) -> None:
         """Leave the member that is watched now, and go on at the best one."""
-        if self._scope is not None:
+        if self._scope is not None and not self._scope.expired():  # else it is being left already
             self._scope.reschedule(0.0)
 
     def _failed(self, url: str) -> None:
