@@ -14,7 +14,7 @@ from agent.heads.members import Members
 from tests.simulator.link import Link, Network
 from tests.simulator.machine import Machine
 from tests.simulator.shared import SharedDatabase
-from tests.simulator.world import World
+from tests.simulator.world import World, untraced
 from tests.support.people import CLUSTER, head
 
 MARGIN = 5.0
@@ -92,6 +92,7 @@ class Cluster:
         self.world.run(seconds)
         self.findings.head_hours += seconds * len(self.machines) / 3600
 
+    @untraced()
     def states(self, observer: str) -> Mapping[str, State]:
         """What a head answers of all heads."""
         machine = self.machines[observer]
