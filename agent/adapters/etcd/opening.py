@@ -70,7 +70,11 @@ class Opener:
         done = asyncio.Event()
         # Who has the engine changed waits for it, and what it does from then on is not theirs.
         task = unasked(self._group.create_task, _hold(opening, ready, done))
-        store, membership, client = await ready
+        try:
+            store, membership, client = await ready
+        except BaseException:
+            done.set()  # it may be open by now, and nobody else could close it
+            raise
         return Opened(store, membership, client, done, task)
 
     @asynccontextmanager
