@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import stat
@@ -233,6 +234,20 @@ async def test_a_small_database_has_nothing_to_reclaim(tmp_path: Path) -> None:
         await store.commit(Put(Kind.IMAGE, UID, {}))
         await store.records(Kind.IMAGE)
         assert set(await store.reclaimable()) <= {"optimize"}
+
+
+async def test_what_could_be_reclaimed_is_told_also_while_a_backup_is_put_back(tmp_path: Path) -> None:
+    async with SqliteStore.open(tmp_path / "agent.db") as store:
+        await store.commit(Put(Kind.IMAGE, UID, {}))
+        await store.backup(tmp_path / "backup")
+        for _ in range(20):
+            restoring = asyncio.create_task(store.restore(tmp_path / "backup"))
+            looks = []
+            while not restoring.done():
+                looks.append(asyncio.create_task(store.reclaimable()))
+                await asyncio.sleep(0.0005)
+            await restoring
+            assert all(set(found) <= {"optimize"} for found in await asyncio.gather(*looks))
 
 
 async def test_a_restored_file_is_not_taken_from_a_foreign_hand(tmp_path: Path) -> None:

@@ -177,18 +177,19 @@ class SqliteStore:
 
     async def reclaimable(self) -> dict[str, int]:
         """`optimize` where SQLite asks for it, `incremental-vacuum` and `checkpoint` where bytes wait."""
-        with self._connections.guard("look into"):
-            writer = self._connections.writer
-            found: dict[str, int] = {}
-            if await writer.execute_fetchall("PRAGMA optimize(-1)"):
-                found["optimize"] = 0
-            page, free = [await _number(writer, f"PRAGMA {name}") for name in ("page_size", "freelist_count")]
-            if page * free >= _WORTH_RECLAIMING:
-                found["incremental-vacuum"] = page * free
-            waiting = await asyncio.to_thread(sqlite_file.log_size, self._path)
-            if waiting >= _WORTH_RECLAIMING:
-                found["checkpoint"] = waiting
-            return found
+        async with self._writing:  # else a restore could close the connection in between
+            with self._connections.guard("look into"):
+                writer = self._connections.writer
+                found: dict[str, int] = {}
+                if await writer.execute_fetchall("PRAGMA optimize(-1)"):
+                    found["optimize"] = 0
+                page, free = [await _number(writer, f"PRAGMA {name}") for name in ("page_size", "freelist_count")]
+                if page * free >= _WORTH_RECLAIMING:
+                    found["incremental-vacuum"] = page * free
+                waiting = await asyncio.to_thread(sqlite_file.log_size, self._path)
+                if waiting >= _WORTH_RECLAIMING:
+                    found["checkpoint"] = waiting
+                return found
 
     async def reclaim(self, action: str) -> int:
         """Do one of them; returns the bytes freed. Raises NotFound for any other word."""
