@@ -113,8 +113,11 @@ class JournalWriter:
                     continue
                 if line is None:
                     break
-                if self._admits(line):
-                    self._write_one(sock, line.fields)
+                try:
+                    if self._admits(line):
+                        self._write_one(sock, line.fields)
+                except Exception:  # noqa: BLE001  a line that meets a bug must not be the last one for ever
+                    self.lost += 1
             self._tell_held(sock, float("inf"))
 
     def _admits(self, line: Line) -> bool:

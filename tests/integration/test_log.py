@@ -61,6 +61,15 @@ def test_what_is_no_text_does_not_end_the_journals_thread() -> None:
     assert logged("log.info('A file', name='\\udcff.iso', event_='\\ud800')", style="journal") == ""
 
 
+def test_a_line_that_cannot_be_written_is_counted_and_the_next_ones_come(journald: socket.socket) -> None:
+    code = (
+        "import sys\nfrom agent.log import CALLER\nCALLER.set({'peer': chr(0xdcff)})\nlog.info('Bad')\n"
+        "CALLER.set({})\nlog.info('Good')\nlogging_.close()\nprint(logging_.lost, file=sys.stderr)"
+    )
+    assert logged(code, style="journal", journal=journald.getsockname()) == "1\n"
+    assert b"MESSAGE=Good\n" in journald.recv(2**16)
+
+
 def test_journal_style_without_a_journal_neither_fails_nor_writes_to_the_terminal() -> None:
     assert logged("log.info('to the journal', unit='a.service')", style="journal") == ""
 
