@@ -165,6 +165,14 @@ class Kept(Struct, frozen=True):
     reason: str
 
 
+class Progress(Struct, frozen=True):
+    """How far long work has come: `done` of `total` pieces, 0 where nobody knows of how many, and at which `step`."""
+
+    done: int
+    total: int
+    step: str = ""
+
+
 class CleanAction(Struct, frozen=True):
     """One step of a database clean; `bytes` is what it is expected to free, None where unknown."""
 

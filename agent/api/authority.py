@@ -10,6 +10,7 @@ from typing_extensions import override
 from agent.api.answers import READS, Answers, together
 from agent.api.call import Answer, Call
 from agent.errors import Conflict, Unavailable
+from agent.model import Progress
 from agent.ports import CaPair, CaState, Step
 
 
@@ -40,6 +41,9 @@ ROTATED = Answers(
 )
 
 
+PROGRESS = Answers(data=Progress | None)
+
+
 async def read_ca(call: Call) -> Answer:
     """GET /head/ca: which CAs this head believes, its engine included, and what it knows of the other heads'."""
     return Answer(await call.rooms.rotation.state())
@@ -50,6 +54,11 @@ async def do_step(call: Call) -> Answer:
     request = await call.body_as(StepRequest)
     call.about["step"] = str(request.step)
     return Answer(await call.rooms.rotation.do(request.step, CaPair(request.ca) if request.ca else None))
+
+
+async def progress(call: Call) -> Answer:
+    """GET /heads/ca/rotate: how far the exchange has come that this head drives; null where it drives none."""
+    return Answer(call.rooms.rotation.progress)
 
 
 async def rotate(call: Call) -> Answer:

@@ -18,6 +18,7 @@ from agent.database.loading import Loaded
 from agent.database.membership import Left
 from agent.database.saved import LoadPlan, Saved
 from agent.errors import Conflict, Invalid, NotFound, Stale, Unavailable
+from agent.model import Progress
 from agent.ports import LARGE
 
 
@@ -38,13 +39,6 @@ class LoadRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
     saved: Saved
     plan: str | None = None
-
-
-class Progress(Struct, frozen=True):
-    """How many records of a load, or actions of a clean, are done of how many."""
-
-    done: int
-    total: int
 
 
 _BUSY = {Conflict: ("busy",), Unavailable: ("unavailable", "no-backup")}
@@ -109,9 +103,9 @@ async def load(call: Call) -> Answer:
 
 
 async def progress(call: Call) -> Answer:
-    """How far the load or the clean has come that is under way; null where none is."""
-    done = call.rooms.loader.progress or call.rooms.cleaner.progress
-    return Answer(Progress(*done) if done else None)
+    """How far the load, the clean or the change of engine has come that is under way; null where none is."""
+    rooms = call.rooms
+    return Answer(rooms.loader.progress or rooms.cleaner.progress or rooms.engines.progress)
 
 
 async def plan_clean(call: Call) -> Answer:

@@ -13,7 +13,13 @@ from agent.api.query import Number, Text
 from agent.api.scope import SCOPE, scoped
 from agent.errors import Conflict, Invalid, NotFound, Unavailable
 from agent.files.survey import timestamp
-from agent.model import Kept, StoredFile, TrashedFile
+from agent.model import Kept, Progress, StoredFile, TrashedFile
+
+
+class FilesRemove(Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of POST /head/files/remove; `filenames` as GET /head/files/unused lists them."""
+
+    filenames: frozenset[str]
 
 
 class FilesRestore(Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,6 +109,14 @@ REMOVED = Answers(
     fails=together(_SURVEYED, TURN, {Conflict: ("suspicious",)}),
     partial=list[StoredFile],
 )
+REMOVED_NAMED = Answers(
+    data=list[StoredFile],
+    meta=RemovalMeta,
+    beside={"kept": list[Kept]},
+    fails=together(READS, TURN, {Unavailable: ("head-not-asked",), Conflict: ("suspicious",)}),
+    partial=list[StoredFile],
+)
+PROGRESS = Answers(data=Progress | None)
 REFERENCES = Answers(data=list[str], meta=Counted, fails=together(READS, {Invalid: ("invalid",)}))
 NAMED = Answers(data=list[str], fails=READS)
 TRASH = Answers(
@@ -135,6 +149,18 @@ async def remove_unused(call: Call) -> Answer:
     return await scoped(call, _remove_unused, patience=_REMOVAL, in_turn=True)
 
 
+async def remove(call: Call) -> Answer:
+    """Move those of the unused files to the trash that are named."""
+    request = await call.body_as(FilesRemove)
+    call.about["filename"] = sorted(request.filenames)
+    return await _remove(call, request.filenames)
+
+
+async def progress(call: Call) -> Answer:
+    """How far the survey or the removal has come that is under way; null where none is."""
+    return Answer(call.rooms.collector.progress)
+
+
 async def list_trash(call: Call) -> Answer:
     """What can be restored, here or on every head."""
     return await scoped(call, _list_trash, patience=_LISTING)
@@ -163,7 +189,11 @@ async def _list_unused(call: Call) -> Answer:
 
 
 async def _remove_unused(call: Call) -> Answer:
-    removal = await call.rooms.collector.remove(dry_run=call.flag("dry_run"), force=call.flag("force"))
+    return await _remove(call, None)
+
+
+async def _remove(call: Call, filenames: frozenset[str] | None) -> Answer:
+    removal = await call.rooms.collector.remove(filenames, dry_run=call.flag("dry_run"), force=call.flag("force"))
     call.about |= {"files": len(removal.removed), "bytes": removal.meta["bytes"]}
     return Answer(removal.removed, meta={**removal.meta, **_caveat(call)}, beside={"kept": removal.kept})
 

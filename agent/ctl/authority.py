@@ -6,6 +6,7 @@ import argparse
 
 from agent.ctl.client import ask
 from agent.ctl.outcome import Exit, Outcome, Plan
+from agent.ctl.progress import CA, progress
 from agent.ctl.show import count
 
 _LONGEST = 900.0
@@ -38,7 +39,8 @@ def plan_rotation(arguments: argparse.Namespace) -> Plan | None:
 def rotate(arguments: argparse.Namespace) -> Outcome:
     """Exchange the cluster's CA on all heads."""
     doing = "exchange the cluster's CA"
-    data = ask(arguments.agent, "POST", "/heads/ca/rotate", {}, doing=doing, timeout=_LONGEST).data
+    look = progress(arguments.agent, CA)
+    data = ask(arguments.agent, "POST", "/heads/ca/rotate", {}, doing=doing, timeout=_LONGEST, progress=look).data
     heads = len(data["heads"])
     believers = f"{count(heads, 'head')} {'believes' if heads == 1 else 'believe'}"
     lines = [

@@ -39,6 +39,7 @@ def _field(route: str, name: str) -> Callable[[Agent], list[str]]:
 _KINDS: dict[str, Callable[[Agent], list[str]]] = {
     "heads": _heads,
     "services": _field("/head/services", "name"),
+    "unused": _field("/head/files/unused", "filename"),
     "trash": _field("/head/files/trash", "filename"),
     "backups": _field("/database/backups", "name"),
 }

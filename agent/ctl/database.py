@@ -7,9 +7,8 @@ from typing import Any
 
 from agent.ctl.client import Agent, ask
 from agent.ctl.outcome import Exit, Failure, Outcome, Plan
-from agent.ctl.progress import progress
+from agent.ctl.progress import DATABASE, progress
 from agent.ctl.show import bytes_text, count
-from agent.ctl.terminal import say
 
 _LONGEST = 900.0
 """Seconds for a clean: each of etcd's members may be defragmented in its turn."""
@@ -87,15 +86,14 @@ def plan_clean(arguments: argparse.Namespace) -> Plan | Outcome:
 def clean(arguments: argparse.Namespace) -> Outcome:
     """Do what was shown; degraded when some of it was skipped."""
     body = {"plan": arguments.plan["plan"]}
-    agent: Agent = arguments.agent
     data = ask(
-        agent,
+        arguments.agent,
         "POST",
         "/database/clean",
         body,
         doing="clean the database",
         timeout=_LONGEST,
-        progress=lambda: progress(agent),
+        progress=progress(arguments.agent, DATABASE),
     ).data
     freed = bytes_text(sum(action["bytes"] or 0 for action in data["performed"]))
     lines = [f"Skipped: {skip['action']} {skip['target']}: {skip['reason']}" for skip in data["skipped"]]
@@ -115,9 +113,14 @@ def plan_migration(arguments: argparse.Namespace) -> Plan | None:
 
 def migrate(arguments: argparse.Namespace) -> Outcome:
     """Take this head's records from SQLite into etcd."""
-    if not arguments.json:
-        say("Writing a backup, starting etcd and copying all records: this takes some seconds ...")
-    data = ask(arguments.agent, "POST", "/database/migrate", {}, doing="migrate the database").data
+    data = ask(
+        arguments.agent,
+        "POST",
+        "/database/migrate",
+        {},
+        doing="migrate the database",
+        progress=progress(arguments.agent, DATABASE),
+    ).data
     if data["backup"] is None:
         return Outcome(data, lines=[f"Nothing to do: the {data['records']} records are in etcd already."])
     lines = [
@@ -160,7 +163,14 @@ def _not_to_be_recovered(agent: Agent) -> str | None:
 
 def recover(arguments: argparse.Namespace) -> Outcome:
     """Go on with this head alone, after etcd's quorum is gone for good."""
-    data = ask(arguments.agent, "POST", "/database/recover", {}, doing="recover the database").data
+    data = ask(
+        arguments.agent,
+        "POST",
+        "/database/recover",
+        {},
+        doing="recover the database",
+        progress=progress(arguments.agent, DATABASE),
+    ).data
     lines = [
         f"This head goes on alone, in a new cluster, with {data['records']} records. Tokens have to be made anew.",
         f"The backup is {data['backup']['name']}.",

@@ -7,6 +7,7 @@ from typing import Any
 
 from agent.ctl.client import Reply, ask
 from agent.ctl.outcome import Exit, Failure, Outcome, Plan
+from agent.ctl.progress import FILES, progress
 from agent.ctl.show import bytes_text, count
 
 _COLUMNS = ("file", "kind", "size", "modified", "reason")
@@ -14,7 +15,13 @@ _COLUMNS = ("file", "kind", "size", "modified", "reason")
 
 def unused(arguments: argparse.Namespace) -> Outcome:
     """List the files that nothing refers to."""
-    data = ask(arguments.agent, "GET", "/head/files/unused", doing="list the unused files").data
+    data = ask(
+        arguments.agent,
+        "GET",
+        "/head/files/unused",
+        doing="list the unused files",
+        progress=progress(arguments.agent, FILES),
+    ).data
     lines = [f"{_amount(data)}."] if data else []
     return Outcome(data, _COLUMNS, _rows(data), "Every file is referred to, in use or too young.", lines)
 
@@ -34,21 +41,19 @@ def trash(arguments: argparse.Namespace) -> Outcome:
 
 
 def plan_removal(arguments: argparse.Namespace) -> Plan | Outcome:
-    """Which of the unused files would go to the trash; nothing to do when there are none."""
-    doing = "remove the unused files"
-    reply = ask(arguments.agent, "DELETE", "/head/files/unused?dry_run=1", doing=doing)
+    """Which of the unused files, or of those that are named, would go to the trash; nothing to do when none would."""
+    reply = _remove(arguments, "?dry_run=1")
     kept = reply.envelope.get("kept", [])
     data = {"removed": reply.data, "kept": kept}
     if not reply.data:
         return _removed(reply)
     lines = [*map(_kept, kept), f"{_amount(reply.data)} would go to the trash of {arguments.agent.where}."]
-    return Plan(doing, data, lines, _COLUMNS, _rows(reply.data))
+    return Plan(_doing(arguments), data, lines, _COLUMNS, _rows(reply.data))
 
 
 def remove(arguments: argparse.Namespace) -> Outcome:
-    """Move the unused files to the trash; degraded when some were kept."""
-    query = "?force=1" if arguments.force else ""
-    return _removed(ask(arguments.agent, "DELETE", f"/head/files/unused{query}", doing="remove the unused files"))
+    """Move the unused files, or those that are named, to the trash; degraded when some were kept."""
+    return _removed(_remove(arguments, "?force=1" if arguments.force else ""))
 
 
 def restore(arguments: argparse.Namespace) -> Outcome:
@@ -82,6 +87,19 @@ def _trash(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     if not isinstance(data, list):
         raise Failure("cannot list the trash: the agent's answer is no list")
     return data
+
+
+def _doing(arguments: argparse.Namespace) -> str:
+    return f"remove {count(len(arguments.filename), 'file')}" if arguments.filename else "remove the unused files"
+
+
+def _remove(arguments: argparse.Namespace, query: str) -> Reply:
+    agent, doing = arguments.agent, _doing(arguments)
+    look = progress(agent, FILES)
+    if not arguments.filename:
+        return ask(agent, "DELETE", f"/head/files/unused{query}", doing=doing, progress=look)
+    body = {"filenames": arguments.filename}
+    return ask(agent, "POST", f"/head/files/remove{query}", body, doing=doing, progress=look)
 
 
 def _removed(reply: Reply) -> Outcome:

@@ -11,6 +11,7 @@ _FOR_ROUTES = (
     (r"`?GET /heads`?(?![/\w])", "`cw-headctl heads`"),
     (r"`?GET /head/services`?", "`cw-headctl services`"),
     (r"`?GET /head/files/trash`?", "`cw-headctl files trash`"),
+    (r"`?GET /head/files/unused`?", "`cw-headctl files unused`"),
     (r"`?GET /readyz`?", "`cw-headctl doctor`"),
     (r"`?POST /database/clean`?", "`cw-headctl database clean`"),
     (r"`cw-headctl leave` or POST /database/leave", "`cw-headctl leave`"),

@@ -9,9 +9,9 @@ import sys
 import tempfile
 from typing import Any
 
-from agent.ctl.client import Agent, ask
+from agent.ctl.client import ask
 from agent.ctl.outcome import Exit, Failure, Outcome, Plan
-from agent.ctl.progress import progress
+from agent.ctl.progress import DATABASE, progress
 from agent.ctl.show import bytes_text, count, json_text
 
 _LONGEST = 900.0
@@ -59,15 +59,14 @@ def plan_load(arguments: argparse.Namespace) -> Plan | Outcome:
 def load(arguments: argparse.Namespace) -> Outcome:
     """Add and change what was shown, behind a backup."""
     body = {"saved": arguments.saved, "plan": arguments.plan["plan"]}
-    agent: Agent = arguments.agent
     data = ask(
-        agent,
+        arguments.agent,
         "POST",
         "/database/load",
         body,
         doing=f"load {arguments.file}",
         timeout=_LONGEST,
-        progress=lambda: progress(agent),
+        progress=progress(arguments.agent, DATABASE),
     ).data
     lines = [f"Loaded {count(data['written'], 'record')}; the backup is {data['backup']['name']}."]
     return Outcome(data, lines=lines)

@@ -6,6 +6,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from agent.ctl.terminal import is_terminal, plain, width
 
@@ -16,8 +17,16 @@ _MARKS = "|/-\\"
 _BAR = 30
 
 
-Progress = Callable[[], tuple[int, int] | None]
-"""How much is done and of how much; None while nobody knows."""
+class Done(NamedTuple):
+    """How much is done, of how much (0 where nobody knows), and at which step."""
+
+    done: int
+    total: int
+    step: str = ""
+
+
+Progress = Callable[[], Done | None]
+"""How far it has come; None while nobody knows."""
 
 _shown: list[str] = []
 """What is shown now: the terminal has one line for it, whoever else waits meanwhile."""
@@ -43,14 +52,17 @@ def waiting(doing: str, progress: Progress | None = None) -> Iterator[None]:
         thread.join()
 
 
-def line(doing: str, seconds: float, done: tuple[int, int] | None, turn: int, columns: int) -> str:
+def line(doing: str, seconds: float, done: Done | None, turn: int, columns: int) -> str:
     """What stands on the terminal's line meanwhile."""
-    if done is None or done[1] <= 0:
-        told = f"{_MARKS[turn % len(_MARKS)]} {doing} ... {seconds:.0f} s"
+    told = f"{doing}: {done.step}" if done and done.step else doing
+    if done is None or done.total <= 0:
+        amount = f"{done.done}, " if done and done.done else ""
+        told = f"{_MARKS[turn % len(_MARKS)]} {told} ... {amount}{seconds:.0f} s"
     else:
-        share = min(1.0, done[0] / done[1])
-        bar = "#" * round(share * _BAR)
-        told = f"[{bar:<{_BAR}}] {share:4.0%} {doing}, {seconds:.0f} s"
+        share = min(1.0, done.done / done.total)
+        length = min(_BAR, columns // 3)
+        bar = "#" * round(share * length)
+        told = f"[{bar:<{length}}] {share:4.0%} {told}, {seconds:.0f} s"
     return plain(told)[: max(columns - 1, 1)]
 
 

@@ -14,7 +14,7 @@ from agent.database.backups import Backup, Backups, surplus
 from agent.database.findings import file_uses, missing_files, missing_images
 from agent.database.plan import Seen, What, decide, digest, subject, why_forget
 from agent.errors import AgentError, Conflict, Unavailable
-from agent.model import OBJECT_KINDS, CleanAction, Finding, Kind
+from agent.model import OBJECT_KINDS, CleanAction, Finding, Kind, Progress
 from agent.ports import Clock, Delete, Leftover, Store, StoreEngine, StoreHousekeeping
 from agent.records.turns import Turn, Turns
 
@@ -88,8 +88,8 @@ class Cleaner:
         self._turns = turns
         self._live = live
         self._clock = clock
-        self.progress: tuple[int, int] | None = None
-        """How many actions of how many are done by the clean that is under way."""
+        self.progress: Progress | None = None
+        """How many actions the clean that is under way has done."""
 
     async def plan(self) -> Plan:
         """What a clean would do now; nothing is changed. Raises Unavailable."""
@@ -128,7 +128,7 @@ class Cleaner:
         """
         stuck = False
         for number, action in enumerate(actions):
-            self.progress = number, len(actions)
+            self.progress = Progress(number, len(actions), f"{action.action} {action.target}")
             await turn.renew()
             try:
                 if stuck and action.kind == What.ENGINE:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import contextlib
+from collections.abc import Callable, Collection, Iterator
 
 import structlog
 from msgspec import Struct
 
 from agent.database.backups import Backup, Backups
 from agent.errors import Conflict
-from agent.model import Kind
+from agent.model import Kind, Progress
 from agent.ports import ClusterEngine, LocalEngine, Store
 
 log = structlog.get_logger()
@@ -50,6 +51,8 @@ class Engines:
         self._backups = backups
         self._heads = heads
         self._self_uid = self_uid
+        self.progress: Progress | None = None
+        """How many steps the change of engine that is under way has done."""
 
     async def migrate(self) -> Migrated:
         """Take a single head's records from SQLite into an etcd of its own, to which others can then come."""
@@ -65,9 +68,13 @@ class Engines:
                     code="has-peers",
                     data={"heads": others},
                 )
-            backup = await self._backups.write()
-            await self._local.found("etcd")
-            count = await self._count()
+            with self._steps() as begin:
+                begin(0, "write a backup")
+                backup = await self._backups.write()
+                begin(1, "start etcd and copy the records")
+                await self._local.found("etcd")
+                begin(2, "count them")
+                count = await self._count()
         log.info("Database migrated", engine="etcd", records=count, backup=backup.name)
         return Migrated("etcd", count, backup)
 
@@ -90,10 +97,14 @@ class Engines:
                     "gone are removed with DELETE /heads/down or DELETE /head/<uid>; nothing was changed",
                     code="has-quorum",
                 )
-            backup = await self._backups.write()
-            others = self._others()
-            await self._local.rescue()
-            count = await self._count()
+            with self._steps() as begin:
+                begin(0, "write a backup")
+                backup = await self._backups.write()
+                others = self._others()
+                begin(1, "start an etcd of this head's own with the newest records")
+                await self._local.rescue()
+                begin(2, "count them")
+                count = await self._count()
         log.warning(
             "Database recovered: this head goes on alone, in a new cluster",
             records=count,
@@ -102,6 +113,18 @@ class Engines:
             todo="make new tokens (`cw-headctl token`); another head that is to come back joins again, with --force",
         )
         return Recovered(count, others, backup)
+
+    @contextlib.contextmanager
+    def _steps(self) -> Iterator[Callable[[int, str], None]]:
+        """What tells which of the three steps begins; whoever asks afterwards hears of none."""
+
+        def begin(number: int, step: str) -> None:
+            self.progress = Progress(number, 3, step)
+
+        try:
+            yield begin
+        finally:
+            self.progress = None
 
     def _others(self) -> list[str]:
         return sorted(set(self._heads()) - {self._self_uid})

@@ -13,7 +13,7 @@ from agent import __version__
 from agent.database.backups import Backup, Backups
 from agent.database.saved import FORMAT, KINDS, VERSION, LoadPlan, Saved, SavedRecord, compare, ignored, read
 from agent.errors import AgentError, Conflict
-from agent.model import OBJECT_KINDS, Kind, Record, rfc3339
+from agent.model import OBJECT_KINDS, Kind, Progress, Record, rfc3339
 from agent.ports import ABSENT, Clock, Put, Store, StoreEngine
 from agent.records import Spec
 from agent.records.references import references_of
@@ -52,8 +52,8 @@ class Loader:
         self._backups = backups
         self._head = head
         self._clock = clock
-        self.progress: tuple[int, int] | None = None
-        """How many records of how many are written by the load that is under way."""
+        self.progress: Progress | None = None
+        """How many records the load that is under way has written."""
 
     async def save(self) -> Saved:
         """Everything that the database holds, but for what is of the moment."""
@@ -109,7 +109,7 @@ class Loader:
         written = 0
         try:
             for batch in batches(puts):
-                self.progress = written, len(puts)
+                self.progress = Progress(written, len(puts), "write the records")
                 await self._store.commit(*batch)
                 written += len(batch)
         except AgentError as err:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
@@ -12,17 +12,18 @@ import structlog
 from agent.config import Live
 from agent.errors import AgentError, Conflict, Unavailable
 from agent.files.housekeeping import Housekeeping
-from agent.files.survey import Candidate, Survey, Surveyor, Surveys, batches
+from agent.files.survey import BATCH, Candidate, Survey, Surveyor, Surveys, batches
 from agent.files.trash import Moved, TrashRoom
 from agent.files.unused import objection
 from agent.loops import Loops, periodic
-from agent.model import Kept, StoredFile
+from agent.model import Kept, Progress, StoredFile
 from agent.ports import Clock, FileStore, References
 from agent.records.turns import Turn, Turns
 
 log = structlog.get_logger()
 
 _REFERENCED = "is referred to by now"
+_NO_FILE = "is not in the store, or is no regular file"
 _UNCERTAIN = "was put back: whether an object refers to it could not be asked again"
 _WORK = "remove unused files"
 
@@ -61,6 +62,7 @@ class Collector:
         self._surveyor = Surveyor(store, references, live, clock)
         self._loop = loops.add("files", TIDY)
         self._removing = False
+        self._moved: Progress | None = None
         self._warned = False
         self._looking = False
         self._problem: str | None = None
@@ -74,12 +76,19 @@ class Collector:
         """The figures of the surveys until now."""
         return self._surveyor.past
 
+    @property
+    def progress(self) -> Progress | None:
+        """How far the removal, or the survey, has come that is under way; None where none is."""
+        return self._moved or self._surveyor.progress
+
     async def unused(self) -> Survey:
         """What could be removed now; nothing is changed."""
         return await self._surveyor.survey()
 
-    async def remove(self, *, dry_run: bool = False, force: bool = False) -> Removal:
-        """Move the unused files to the trash.
+    async def remove(
+        self, filenames: Collection[str] | None = None, *, dry_run: bool = False, force: bool = False
+    ) -> Removal:
+        """Move the unused files to the trash, or those of them that are named; any other of these is kept.
 
         Raises Conflict: `busy` while another removal is under way (in the cluster, where its heads share a store),
         `minority`, or `suspicious` (without `force`) when so much would go that it looks like a mistake; then nothing
@@ -87,7 +96,7 @@ class Collector:
         what was removed until then.
         """
         if dry_run:
-            survey = await self._surveyor.survey()
+            survey = await self._sought(filenames)
             doubt = _doubt(survey)
             caveat = {} if force or doubt is None else {"refused": doubt}
             return Removal([item.row for item in survey.unused], survey.kept, {**survey.meta, **caveat})
@@ -97,7 +106,7 @@ class Collector:
         try:
             async with self._turns.turn(_WORK) as turn:
                 await self._store.prepare()
-                survey = await self._surveyor.survey()
+                survey = await self._sought(filenames)
                 doubt = _doubt(survey)
                 if doubt and not force:
                     raise Conflict(f"{doubt} Look at ?dry_run=1 first; ?force=1 insists.", code="suspicious")
@@ -135,16 +144,30 @@ class Collector:
         await self.trash.look()
         await self.trash.tidy()
 
+    async def _sought(self, filenames: Collection[str] | None) -> Survey:
+        """A survey, of which only those files are left that are named, if any are."""
+        survey = await self._surveyor.survey()
+        if filenames is None:
+            return survey
+        unused = [candidate for candidate in survey.unused if candidate.row.filename in filenames]
+        kept = [item for item in survey.kept if item.filename in filenames]
+        others = set(filenames) - {item.row.filename for item in unused} - {item.filename for item in kept}
+        named = await self._references.named(others)
+        kept += [Kept(name, _REFERENCED if name in named else _NO_FILE) for name in sorted(others)]
+        return replace(survey, unused=unused, kept=kept)
+
     async def _remove(self, survey: Survey, turn: Turn) -> Removal:
         removal = Removal(kept=list(survey.kept))
         try:
-            for batch in batches(survey.unused):
+            for number, batch in enumerate(batches(survey.unused)):
+                self._moved = Progress(number * BATCH, len(survey.unused), "move files to the trash")
                 await self._remove_batch(batch, removal, turn)
         except (Unavailable, Conflict) as err:
             self._check_trash.set()  # what was removed last may have to go back: look again as soon as that is possible
             beside = {"kept": removal.kept}
             raise type(err)(err.reason, code=err.code, data=removal.removed, beside=beside) from err
         finally:
+            self._moved = None
             size = sum(row.size for row in removal.removed)
             removal.meta = {**survey.meta, "files": len(removal.removed), "bytes": size}
             self.removed.add(row.size for row in removal.removed)

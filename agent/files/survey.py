@@ -14,7 +14,7 @@ import structlog
 from agent.config import Live
 from agent.errors import Unavailable
 from agent.files.unused import least_age, listable, why_kept, why_unused
-from agent.model import FileFacts, Kept, StoredFile, rfc3339
+from agent.model import FileFacts, Kept, Progress, StoredFile, rfc3339
 from agent.ports import Clock, FileStore, References
 
 log = structlog.get_logger()
@@ -94,7 +94,16 @@ class Surveyor:
         self._turn = asyncio.Lock()
         self._waiting = 0
         self._last: Survey | None = None
+        self._judged: Progress | None = None
         self.past = Surveys()
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far the survey under way has come. The last one tells how many files there are to walk past."""
+        if self._judged is not None or not self._turn.locked():
+            return self._judged
+        seen = self._store.scanned
+        return Progress(seen, self.past.scanned if self.past.scanned >= seen else 0, "walk through the store")
 
     async def survey(self) -> Survey:
         """A survey that began after this call. Raises Unavailable when anything could not be read."""
@@ -133,20 +142,27 @@ class Surveyor:
         """Sort files that no object refers to into what is unused and what is kept; adds to `survey`."""
         now = await self._store.now()
         min_age = least_age(self._live.config.files.min_age, trusted=self._store.trusted)
-        for batch in batches(filenames):
-            ripe: list[FileFacts] = []
-            for facts in await self._store.facts([name for name in batch if listable(name)]):
-                if not facts.regular:
-                    continue
-                if reason := why_kept(facts, now, min_age):
-                    survey.kept.append(Kept(facts.filename, reason))
-                else:
-                    ripe.append(facts)
-            for facts, look in zip(ripe, await self._store.look(ripe), strict=True):
-                if look.busy:
-                    survey.kept.append(Kept(facts.filename, look.busy))
-                else:
-                    survey.unused.append(Candidate(facts, row(facts, look.kind)))
+        try:
+            for number, batch in enumerate(batches(filenames)):
+                self._judged = Progress(number * BATCH, len(filenames), "look at what no object refers to")
+                await self._judge_batch(survey, batch, now, min_age)
+        finally:
+            self._judged = None
+
+    async def _judge_batch(self, survey: Survey, batch: Sequence[str], now: int, min_age: float) -> None:
+        ripe: list[FileFacts] = []
+        for facts in await self._store.facts([name for name in batch if listable(name)]):
+            if not facts.regular:
+                continue
+            if reason := why_kept(facts, now, min_age):
+                survey.kept.append(Kept(facts.filename, reason))
+            else:
+                ripe.append(facts)
+        for facts, look in zip(ripe, await self._store.look(ripe), strict=True):
+            if look.busy:
+                survey.kept.append(Kept(facts.filename, look.busy))
+            else:
+                survey.unused.append(Candidate(facts, row(facts, look.kind)))
 
 
 def row(facts: FileFacts, kind: str) -> StoredFile:

@@ -16,6 +16,7 @@ import structlog
 
 from agent.errors import AgentError, Conflict, Unavailable
 from agent.heads.members import Members
+from agent.model import Progress
 from agent.ports import Authority, CaPair, CaState, Clock, Peers, Step
 
 log = structlog.get_logger()
@@ -64,6 +65,8 @@ class Rotation:
         self._names = names
         self._clock = clock
         self._turn = asyncio.Lock()
+        self.progress: Progress | None = None
+        """How many steps are done, of all heads together, in the exchange that this head drives."""
 
     async def state(self) -> CaState:
         """Where this head stands; raises Unavailable."""
@@ -121,15 +124,22 @@ class Rotation:
         pair = await self._authority.propose()
         (new,) = self._names(pair.pem)
         log.warning("Exchange of the cluster's CA begun", new=new, heads=len(self._members().heads))
-        for step in Step:
-            await self._everywhere(step, pair if step is Step.TRUST else None, new)
+        try:
+            for step in Step:
+                await self._everywhere(step, pair if step is Step.TRUST else None, new)
+        finally:
+            self.progress = None
         log.warning("Cluster's CA exchanged", new=new)
         return new
 
     async def _everywhere(self, step: Step, pair: CaPair | None, new: str) -> None:
-        for uid, state in (await self._all()).items():
+        states = await self._all()
+        before = list(Step).index(step) * len(states)
+        for number, (uid, state) in enumerate(states.items()):
+            self.progress = Progress(before + number, len(Step) * len(states), f"{step} on {uid}")
             if not _done(step, new, state):
                 await self._tell(uid, step, pair)
+        self.progress = Progress(before + len(states), len(Step) * len(states), f"{step} on all heads")
         deadline = self._clock.monotonic() + SETTLE
         while (what := standing_in_the_way(step, new, await self._all())) is not None:
             if self._clock.monotonic() > deadline:

@@ -42,6 +42,11 @@ class FileStore(Protocol):
         """Whether leases are known to tell, on this filesystem, that nobody uses a file."""
         ...
 
+    @property
+    def scanned(self) -> int:
+        """How many files the walk under way has seen so far; 0 when there is none."""
+        ...
+
     async def prepare(self) -> None:
         """Have ready what a removal needs on a full disk; raises Unavailable when files cannot be removed."""
         ...

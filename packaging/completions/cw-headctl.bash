@@ -47,7 +47,7 @@ _cw_headctl() {
         'services enable') options=(--now); kind=services ;;
         'services disable') options=(--now); kind=services ;;
         'files unused') options=(); kind=none ;;
-        'files rm') options=(--dry-run --force); kind=none ;;
+        'files rm') options=(--dry-run --force); kind=unused ;;
         'files references') options=(); kind=none ;;
         'files trash') options=(); kind=none ;;
         'files restore') options=(); kind=trash ;;

@@ -34,6 +34,22 @@ class FileStoreContract:
         assert sighting.unreferenced == ["a", "b/y", "b!", "c/d/e", "z"]
         assert (sighting.scanned, sighting.references) == (7, 3)
 
+    async def test_how_many_files_were_seen_can_be_asked_during_the_walk(self, files: FileStore, put: Put) -> None:
+        for name in ("a", "b", "c"):
+            put(name)
+        seen: list[int] = []
+
+        async def references() -> AsyncIterator[Sequence[str]]:
+            for name in ("a", "c", "z", "zz"):
+                yield [name]
+                seen.append(files.scanned)
+
+        assert files.scanned == 0
+        await files.unreferenced(references())
+        assert sorted(seen) == seen
+        assert seen[-1] == 3
+        assert files.scanned == 0
+
     async def test_another_spelling_of_a_name_is_a_reference_too(self, files: FileStore, put: Put) -> None:
         put("a")
         put("deep/er/b")

@@ -23,6 +23,8 @@ BACKUP = {"name": "b.db", "bytes": 2048, "made": "2026-11-24T00:00:00.000Z"}
 ANSWERS: Answers = {
     "DELETE /head/files/unused?dry_run=1": ok([FILE], kept=[]),
     "DELETE /head/files/unused": ok([FILE], kept=[]),
+    "POST /head/files/remove?dry_run=1": ok([FILE], kept=[]),
+    "POST /head/files/remove": ok([FILE], kept=[]),
     "GET /head/files/trash": ok([TRASHED]),
     "DELETE /head/files/trash": ok([TRASHED], kept=[]),
     "GET /database/clean": ok(PLAN),
@@ -39,6 +41,7 @@ ANSWERS: Answers = {
 }
 COMMANDS = [
     ("files rm", "1 file, 3.0 MiB would go to the trash", "DELETE /head/files/unused", "y"),
+    ("files rm x.iso", "1 file, 3.0 MiB would go to the trash", "POST /head/files/remove", "y"),
     ("files empty-trash", "1 file, 2.0 KiB would be removed for good", "DELETE /head/files/trash", "empty"),
     ("database clean", "1 action, 512 B, behind a backup", "POST /database/clean", "y"),
     ("database load FILE", "1 to add, 0 to change, 2 the same, 1 only here and kept", "POST /database/load", "load"),
@@ -135,6 +138,14 @@ def test_what_stays_is_told_with_its_reason_and_is_degraded(tmp_path: Path) -> N
         done = ctl(agent.socket, "files", "rm", "--yes")
     assert done.returncode == Exit.DEGRADED
     assert "Kept y: is in use" in done.stdout
+
+
+def test_files_that_are_named_are_the_only_ones_that_are_asked_for(tmp_path: Path) -> None:
+    with scripted(tmp_path, ANSWERS) as agent:
+        done = ctl(agent.socket, "files", "rm", "x.iso", "y.iso", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert agent.routes == ["POST /head/files/remove?dry_run=1", "POST /head/files/remove"]
+    assert [asked.body for asked in agent.asked] == [{"filenames": ["x.iso", "y.iso"]}] * 2
 
 
 def test_services_that_systemd_did_not_manage_are_a_table_and_a_failure(tmp_path: Path) -> None:

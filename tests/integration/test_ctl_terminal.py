@@ -74,25 +74,60 @@ ACTION = {"action": "compact", "kind": "engine", "target": "etcd", "reason": "-"
 CLEAN = {"plan": "d", "actions": [ACTION], "findings": [], "totals": {}}
 
 
+UNUSED = {"filename": "a.iso", "kind": "ISO 9660", "size": 1, "modified": "-", "reason": "unreferenced"}
+ALONE = {"GET /heads": ok({"1" * 32: {}}), "GET /head/peerurl": ok({"store": "sqlite"})}
+
+
 @pytest.mark.parametrize(
-    ("words", "plan", "work", "done"),
+    ("words", "plan", "work", "done", "route"),
     [
         (
             "database load FILE",
             {"POST /database/load?dry_run=1": ok(LOAD)},
             "POST /database/load",
             {"plan": LOAD, "written": 40, "backup": BACKUP},
+            "/database/progress",
         ),
         (
             "database clean",
             {"GET /database/clean": ok(CLEAN)},
             "POST /database/clean",
             {**CLEAN, "performed": [ACTION], "skipped": [], "backup": BACKUP},
+            "/database/progress",
+        ),
+        (
+            "database migrate",
+            ALONE,
+            "POST /database/migrate",
+            {"engine": "etcd", "records": 40, "backup": BACKUP},
+            "/database/progress",
+        ),
+        (
+            "ca rotate",
+            ALONE,
+            "POST /heads/ca/rotate",
+            {"ca_sha256": "ab", "heads": ["1" * 32], "steps": []},
+            "/heads/ca/rotate",
+        ),
+        ("files unused", {}, "GET /head/files/unused", [UNUSED], "/head/files/progress"),
+        (
+            "files rm",
+            {"DELETE /head/files/unused?dry_run=1": ok([UNUSED], kept=[])},
+            "DELETE /head/files/unused",
+            [UNUSED],
+            "/head/files/progress",
+        ),
+        (
+            "files rm a.iso",
+            {"POST /head/files/remove?dry_run=1": ok([UNUSED], kept=[])},
+            "POST /head/files/remove",
+            [UNUSED],
+            "/head/files/progress",
         ),
     ],
 )
 def test_long_work_has_a_bar_of_what_the_agent_has_done(
-    tmp_path: Path, words: str, plan: dict[str, Envelope], work: str, done: dict[str, Any]
+    tmp_path: Path, words: str, plan: dict[str, Envelope], work: str, done: Any, route: str
 ) -> None:
     (tmp_path / "saved.json").write_text('{"records": []}')
     seen = threading.Event()
@@ -101,10 +136,11 @@ def test_long_work_has_a_bar_of_what_the_agent_has_done(
         seen.wait(20)
         return ok(done)
 
-    answers: Answers = {**plan, work: slow, "GET /database/progress": ok({"done": 10, "total": 40})}
+    answers: Answers = {**plan, work: slow, f"GET {route}": ok({"done": 10, "total": 40, "step": "do it"})}
     command = words.replace("FILE", str(tmp_path / "saved.json")).split()
     with scripted(tmp_path, answers) as agent, at_terminal(agent.socket, *command, "--yes") as session:
-        session.sees(f" 25% {command[1]} ")
+        session.sees(" 25% ")
+        session.sees(": do it, ")
         seen.set()
         assert session.ended() == 0, session.seen
 

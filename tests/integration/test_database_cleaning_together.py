@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from agent.database.cleaning import Cleaned
 from agent.errors import Conflict, Failed, Unavailable
-from agent.model import Kind
+from agent.model import Kind, Progress
 from agent.ports import Change, Put
 from agent.records.turns import LOCK
 from tests.support.database import DatabaseRoom, uid
@@ -49,12 +49,12 @@ class Engine(MemoryStore):
 async def test_how_far_a_clean_has_come_can_be_asked_while_it_goes_on(tmp_path: Path) -> None:
     engine = Engine(**dict.fromkeys(DEFRAGMENTS, 100))
     room = DatabaseRoom(tmp_path, engine)
-    seen: list[tuple[int, int] | None] = []
+    seen: list[Progress | None] = []
     engine.reclaimed = lambda: seen.append(room.cleaner.progress)
 
     await room.cleaner.clean()
 
-    assert seen == [(0, 3), (1, 3), (2, 3)]
+    assert seen == [Progress(number, 3, f"{defragment} etcd") for number, defragment in enumerate(DEFRAGMENTS)]
     assert room.cleaner.progress is None
 
 

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -162,6 +163,7 @@ async def http(tmp_path: Path) -> AsyncIterator[tuple[aiohttp.ClientSession, Dat
         "live": room.live,
         "cleaner": room.cleaner,
         "loader": Loader(room.store, room.store, specs, room.backups, lambda: uid(1), room.clock),
+        "engines": SimpleNamespace(progress=None),
         "checker": Checker(room.store, room.store, room.cleaner, {Kind.HEAD: HEADS, **specs}),
     }
     rows = [route for route in ROUTES if route.path.startswith("/database/")]

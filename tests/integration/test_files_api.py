@@ -88,6 +88,32 @@ async def test_a_removal_tells_what_went_and_what_stayed(http: aiohttp.ClientSes
     assert set(files.files) == {"compute.squashfs", "install.iso", "open"}
 
 
+async def test_those_that_are_named_go_alone(http: aiohttp.ClientSession, files: MemoryFiles) -> None:
+    body = {"filenames": ["rescue.iso", "install.iso"]}
+    status, answer = await _ask(http, "POST", "remove?dry_run=1", body)
+    assert (status, len(answer["data"]), len(files.files)) == (200, 1, 5)
+    status, answer = await _ask(http, "POST", "remove", body)
+    assert status == 200
+    assert [row["filename"] for row in answer["data"]] == ["rescue.iso"]
+    assert answer["kept"] == [{"filename": "install.iso", "reason": "is referred to by now"}]
+    assert set(files.files) == {"compute.squashfs", "install.iso", "new.iso.part", "open"}
+
+
+@pytest.mark.parametrize(
+    "body", [None, {}, {"filenames": None}, {"filenames": "rescue.iso"}, {"names": ["rescue.iso"]}]
+)
+async def test_a_removal_of_some_that_does_not_say_which_removes_none(
+    http: aiohttp.ClientSession, files: MemoryFiles, body: Any
+) -> None:
+    status, answer = await _ask(http, "POST", "remove", body)
+    assert (status // 100, answer["success"], len(files.files)) == (4, False, 5)
+
+
+async def test_how_far_it_is_can_be_asked_at_any_time(http: aiohttp.ClientSession) -> None:
+    status, answer = await _ask(http, "GET", "progress")
+    assert (status, answer["data"]) == (200, None)
+
+
 async def test_a_removal_that_looks_like_a_mistake_needs_force(
     http: aiohttp.ClientSession, room: FilesRoom, files: MemoryFiles
 ) -> None:

@@ -40,6 +40,7 @@ class MemoryFiles:
     stuck: dict[str, str] = field(default_factory=dict)
     """Filenames that cannot be moved, and why."""
     prepared: int = 0
+    walk: Difference | None = None
 
     def __post_init__(self) -> None:
         self._inodes = count(1)
@@ -51,6 +52,11 @@ class MemoryFiles:
     def move(self, seconds: float) -> None:
         """Let time pass."""
         self.time += int(seconds * SECOND)
+
+    @property
+    def scanned(self) -> int:
+        """As many as the walk has seen."""
+        return self.walk.scanned if self.walk else 0
 
     async def prepare(self) -> None:
         """Count it."""
@@ -72,10 +78,13 @@ class MemoryFiles:
         self._available()
         await asyncio.sleep(0)
         blocks = [[name] for name in sorted(self.files, key=walk_key)]
-        difference = Difference(iter(blocks), "/store")
-        async for batch in references:
-            difference.feed(batch)
-        left = difference.finish()
+        self.walk = difference = Difference(iter(blocks), "/store")
+        try:
+            async for batch in references:
+                difference.feed(batch)
+            left = difference.finish()
+        finally:
+            self.walk = None
         return Sighting(left, difference.scanned, difference.references)
 
     async def facts(self, filenames: Sequence[str]) -> list[FileFacts]:

@@ -8,7 +8,7 @@ import pytest
 
 from agent.ctl.outcome import Outcome
 from agent.ctl.show import bytes_text, json_text, narrowed, text
-from agent.ctl.waiting import line
+from agent.ctl.waiting import Done, line
 
 HOSTILE = "a\x1b[2Jb\x9b31mc\x07\u202ed\nx"
 
@@ -99,8 +99,10 @@ def test_bytes_are_told_as_people_read_them(amount: int, told: str) -> None:
 
 
 def test_progress_is_a_bar_where_the_end_is_known_and_seconds_elsewhere() -> None:
-    assert line("load", 3.2, (50, 200), 0, 100) == f"[{'#' * 8:<30}]  25% load, 3 s"
-    assert line("load", 3.2, (300, 200), 0, 100).startswith(f"[{'#' * 30}] 100%")
+    assert line("load", 3.2, Done(50, 200), 0, 100) == f"[{'#' * 8:<30}]  25% load, 3 s"
+    assert line("load", 3.2, Done(300, 200), 0, 100).startswith(f"[{'#' * 30}] 100%")
     assert line("scan", 61.0, None, 1, 100) == "/ scan ... 61 s"
-    assert line("scan", 61.0, (0, 0), 1, 100) == "/ scan ... 61 s"
+    assert line("scan", 61.0, Done(0, 0), 1, 100) == "/ scan ... 61 s"
+    assert line("scan", 61.0, Done(5000, 0, "walk"), 1, 100) == "/ scan: walk ... 5000, 61 s"
+    assert line("load", 3.2, Done(50, 200, "write"), 0, 40) == f"[{'#' * 3:<13}]  25% load: write, 3 s"
     assert len(line("x" * 200, 1.0, None, 0, 40)) == 39

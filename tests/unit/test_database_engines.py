@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ class Local:
 
     def __init__(self, store: MemoryStore) -> None:
         self.done: list[str] = []
+        self.asked: Callable[[], object] = lambda: None
         self._store = store
 
     async def attach(self, attachment: Attachment) -> None:
@@ -32,9 +34,11 @@ class Local:
     async def found(self, kind: str, records: object = None) -> None:
         assert records is None
         self.done.append(f"found {kind}")
+        self.asked()
 
     async def rescue(self) -> None:
         self.done.append("rescue")
+        self.asked()
         self._store.age = None
 
 
@@ -84,6 +88,21 @@ async def test_a_single_head_migrates_behind_a_backup(tmp_path: Path) -> None:
     assert (done.engine, done.records) == ("etcd", 1)
     assert done.backup is not None
     assert [backup.name for backup in await room.database.backups.listing()] == [done.backup.name]
+
+
+@pytest.mark.parametrize(("kind", "work"), [("sqlite", "migrate"), ("etcd", "recover")])
+async def test_how_far_a_change_of_engine_has_come_can_be_asked_meanwhile(tmp_path: Path, kind: str, work: str) -> None:
+    room = Room(tmp_path, kind, {ME}, age=None if kind == "sqlite" else 9.0)
+    told: list[tuple[int, int] | None] = []
+
+    def ask() -> None:
+        progress = room.engines.progress
+        told.append((progress.done, progress.total) if progress else None)
+
+    room.local.asked = ask
+    await getattr(room.engines, work)()
+    ask()
+    assert told == [(1, 3), None]
 
 
 async def test_a_head_with_peers_does_not_and_is_told_the_way(tmp_path: Path) -> None:

@@ -74,6 +74,7 @@ class Cluster(Peers):
         self.unpinned: set[str] = set()
         self.told: list[tuple[str, str]] = []
         self.dies_after: int | None = None
+        self.asked: Callable[[], object] = lambda: None
 
     def _rotation(self, uid: str) -> Rotation:
         async def engine() -> str:
@@ -110,6 +111,7 @@ class Cluster(Peers):
             if len(self.told) == self.dies_after:
                 raise Gone
             self.told.append((uid, body["step"]))
+            self.asked()
             state = await rotation.do(Step(body["step"]), CaPair(body["ca"]) if "ca" in body else None)
         else:
             state = await rotation.state()
@@ -134,6 +136,20 @@ async def test_all_heads_end_with_the_new_ca_alone(cluster: Cluster) -> None:
 async def test_no_step_begins_before_every_head_has_ended_the_one_before(cluster: Cluster) -> None:
     await cluster.rotations[A].rotate()
     assert [step for _, step in cluster.told] == ["trust", "trust", "issue", "issue", "drop", "drop"]
+
+
+async def test_how_far_it_is_can_be_asked_of_the_head_that_drives(cluster: Cluster) -> None:
+    told: list[tuple[int, int] | None] = []
+
+    def ask() -> None:
+        progress = cluster.rotations[A].progress
+        told.append((progress.done, progress.total) if progress else None)
+
+    ask()
+    cluster.asked = ask
+    await cluster.rotations[A].rotate()
+    ask()
+    assert told == [None, *((done, 9) for done in (1, 2, 4, 5, 7, 8)), None]
 
 
 async def test_a_head_alone_exchanges_its_own() -> None:

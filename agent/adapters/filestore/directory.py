@@ -49,6 +49,7 @@ class DirectoryStore:
         ignore_lease_breaks()
         self._root = root
         self._trusted = False
+        self._walk: Difference | None = None
         self._thread = ThreadPoolExecutor(1, "files")
 
     def close(self) -> None:
@@ -59,6 +60,11 @@ class DirectoryStore:
     def trusted(self) -> bool:
         """Whether leases are known to be right here; False before the directory was first opened."""
         return self._trusted
+
+    @property
+    def scanned(self) -> int:
+        """Files that the walk under way has seen; read while its thread counts on."""
+        return self._walk.scanned if self._walk else 0
 
     async def prepare(self) -> None:
         """Have slots and the reserve ready."""
@@ -102,7 +108,7 @@ class DirectoryStore:
         loop = asyncio.get_running_loop()
         stopped = threading.Event()
         blocks = self._blocks(stopped)
-        difference = Difference(blocks, str(self._root))
+        self._walk = difference = Difference(blocks, str(self._root))
         told = loop.time()
         step: asyncio.Future[None] | None = None
         try:
@@ -120,6 +126,7 @@ class DirectoryStore:
         except OSError as err:
             raise _unavailable(err) from err
         finally:
+            self._walk = None
             stopped.set()
             if step is not None and not step.cancel() and not step.cancelled():
                 step.exception()

@@ -174,6 +174,14 @@ BETWEEN_HEADS: tuple[Route, ...] = (
     ),
     Route(
         "GET",
+        "/heads/ca/rotate",
+        authority.progress,
+        Access.LOCAL,
+        "How far an exchange of the CA has come that this head drives",
+        answers=authority.PROGRESS,
+    ),
+    Route(
+        "GET",
         "/head/roster",
         roster.roster,
         Access.KNOWN_HEAD,

@@ -58,7 +58,7 @@ DATABASE: tuple[Route, ...] = (
         "/database/progress",
         database.progress,
         Access.LOCAL,
-        "How far a load or a clean has come that is under way",
+        "How far a load, a clean or a change of engine has come that is under way",
         answers=database.PROGRESS,
     ),
     Route(

@@ -9,10 +9,20 @@ ROWS: tuple[Command, ...] = (
     Command(
         "files rm",
         "files:remove",
-        "Move the files that nothing refers to into the trash",
+        "Move the files that nothing refers to into the trash, all of them or those that are named",
         Reach.HEADS,
         plan="files:plan_removal",
-        arguments=(DRY_RUN, Argument("--force", "also where so much would go that it looks like a mistake")),
+        arguments=(
+            Argument(
+                "filename",
+                "a name as `cw-headctl files unused` lists it (default: all)",
+                "FILE",
+                "*",
+                complete="unused",
+            ),
+            DRY_RUN,
+            Argument("--force", "also where so much would go that it looks like a mistake"),
+        ),
         degraded="some were kept",
         changes=True,
     ),

@@ -45,7 +45,7 @@ ROWS: tuple[Command, ...] = (
         "completion:words",
         "List what a shell can complete",
         Reach.HEADS,
-        arguments=(Argument("kind", "heads, services, trash or backups", "KIND"),),
+        arguments=(Argument("kind", "heads, services, unused, trash or backups", "KIND"),),
         hidden=True,
     ),
 )
