@@ -6,17 +6,20 @@ import asyncio
 import contextlib
 import shutil
 import signal
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from agent.adapters.etcd.engine import HeadEngine
+from agent.adapters.etcd.membership import A_SECOND
 from agent.errors import Conflict, Unavailable
 from agent.model import OBJECT_KINDS, Head, Kind
 from agent.ports import Put
 from tests.support.engine_heads import EngineHead, EngineHeads, held, sample
 from tests.support.pki import authority
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture
@@ -89,6 +92,26 @@ async def test_coming_in_again_after_a_failure_begins_anew(heads: EngineHeads) -
         await second.attach(await first.invite(two.uid, two.peer_url))
 
         assert second.kind == "etcd"
+        assert [member.head for member in await first.members() if member.voter] == [one.uid, two.uid]
+
+
+async def test_a_newcomer_of_which_the_member_that_it_asks_has_not_heard_yet_asks_again(heads: EngineHeads) -> None:
+    one, two = heads.add(), heads.add()
+    async with contextlib.AsyncExitStack() as stack:
+        first = await stack.enter_async_context(one.agent())
+        await first.found("etcd")
+        second = await stack.enter_async_context(two.agent())
+        attachment = await first.invite(two.uid, two.peer_url)
+        await first.dismiss(f"not started: {two.peer_url}")
+        another_id = time.time() + A_SECOND
+
+        async with asyncio.TaskGroup() as group:
+            coming = group.create_task(second.attach(attachment))
+            # Each time etcd says that the member count is unequal, and ends.
+            await wait_for(lambda: two.units.starts > 1 and time.time() > another_id)
+            assert not coming.done()
+            await first.invite(two.uid, two.peer_url)
+
         assert [member.head for member in await first.members() if member.voter] == [one.uid, two.uid]
 
 

@@ -19,7 +19,7 @@ from agent.adapters.etcd.leftovers import PREFIX
 from agent.adapters.etcd.opening import Opened, Opener
 from agent.adapters.etcd.settings import AUTHORITIES, SETTINGS, Member, render
 from agent.adapters.etcd.transfer import blocking, read_archive, verify
-from agent.adapters.etcd.unit import EtcdUnit
+from agent.adapters.etcd.unit import EtcdUnit, NotStarted
 from agent.adapters.sqlite import file as sqlite_file
 from agent.adapters.sqlite.archive import Archive
 from agent.config import Config
@@ -31,6 +31,8 @@ log = structlog.get_logger()
 
 START = 60.0
 """Seconds in which a new member must be ready: one that comes into a cluster first hears of its leader."""
+HEARD_OF = 15.0
+"""Seconds in which every member must have heard of one that comes in: etcd ends when it asks one that has not."""
 CATCH_UP = 120.0
 """Seconds in which a learner must have caught up with the leader."""
 PAUSE = 0.2
@@ -98,9 +100,19 @@ class Founder:
         token = secrets.token_hex(8)
         member, peers = self.member(f"{PREFIX}{token}"), dict(details["peers"])
         choice = Choice(ETCD, (member.client_url, *endpoints), attachment.cluster, member.directory, token, peers)
-        unit = self.unit()
-        await unit.run(render(member, token, peers), self.authorities.own(), timeout=START, fresh=True)
+        await self._start_among_others(render(member, token, peers))
         return choice, await self._open_filled(choice)
+
+    async def _start_among_others(self, settings: str) -> None:
+        ends = self.clock.monotonic() + HEARD_OF
+        while True:
+            try:
+                return await self.unit().run(settings, self.authorities.own(), timeout=START, fresh=True)
+            except NotStarted as err:
+                if self.clock.monotonic() >= ends:
+                    raise
+                log.debug("Database member started again", reason=err.reason)
+            await asyncio.sleep(PAUSE)
 
     async def caught_up(self, opened: Opened) -> None:
         """Wait until the cluster has given this head's learner its vote, as it does once that has caught up."""

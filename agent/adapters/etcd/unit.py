@@ -17,6 +17,10 @@ STOPPING = 30.0
 """Seconds that a stop may take; systemd kills it after 20."""
 
 
+class NotStarted(Unavailable):
+    """It ended before it was ready."""
+
+
 class EtcdUnit:
     """Has the unit run from just these files, or not at all.
 
@@ -33,8 +37,8 @@ class EtcdUnit:
     async def run(self, settings: str, authorities: str, *, timeout: float, fresh: bool = False) -> None:
         """Have it run from this configuration and these CAs; restarted when it ran from others, or when `fresh`.
 
-        Raises Unavailable, also when it has not said within `timeout` seconds that it is ready: a member of several
-        does not while there is no quorum, and goes on trying.
+        Raises NotStarted, or Unavailable, also when it has not said within `timeout` seconds that it is ready: a member
+        of several does not while there is no quorum, and goes on trying.
         """
         await self.need_binary()
         if fresh or not await self.runs_from(settings, authorities):
@@ -121,7 +125,7 @@ class EtcdUnit:
         except Failed as err:
             raise Unavailable(f"{doing}: {err.reason}: {look}") from err
         if result != "done":
-            raise Unavailable(f"{doing}: systemd says {result}: {look}")
+            raise (NotStarted if verb is Verb.START else Unavailable)(f"{doing}: systemd says {result}: {look}")
 
 
 def _text(path: Path) -> str | None:
