@@ -53,9 +53,8 @@ def test_an_option_for_all_stands_before_or_after_the_words(row: Command, option
     if option.name in {argument.name for argument in row.arguments}:
         return
     name = option.name.lstrip("-").replace("-", "_")
-    plain = getattr(parser(words).parse_args(words), name)
-    before = getattr(parser(words).parse_args([*given, *words]), name)
-    after = getattr(parser(words).parse_args([*words, *given]), name)
+    parse = parser(words).parse_args
+    plain, before, after = (getattr(parse(line), name) for line in (words, [*given, *words], [*words, *given]))
     assert before == after != plain
 
 
