@@ -23,8 +23,9 @@ from agent.errors import Unavailable
 
 log = structlog.get_logger()
 
-# asyncio gives each TLS connection a buffer, of 256 KiB unless told otherwise: too much for a thousand idle strangers.
-SSLProtocol.max_size = 32 * 1024
+# asyncio gives each TLS connection a buffer, of 256 KiB unless told otherwise: too much for a thousand idle strangers,
+# and for the 28 links of one head among fifteen. This is what a record of TLS holds at most: no read gives more.
+SSLProtocol.max_size = 16 * 1024
 
 ADMIN_GROUP = "clusterware-admin"
 BACKLOG = 4096
