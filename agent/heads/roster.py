@@ -22,6 +22,9 @@ Roster = Mapping[str, "Entry"]
 
 CLOCKS = timedelta(days=1)
 """How far ahead of this head's another's clock may be."""
+NESTED = 16
+"""Levels of lists and objects in what is said of a head, at most: what is nested deeply enough to be read only just
+cannot be read again by who is deeper in calls himself. No agent writes more than two."""
 _UID = re.compile(UID_PATTERN)
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -72,7 +75,13 @@ def _is(body: dict[str, Any], shape: type[Head] | type[Tombstone], uid: str) -> 
         msgspec.convert(body, shape)
     except msgspec.ValidationError:
         return False
-    return _UID.fullmatch(uid) is not None
+    return _UID.fullmatch(uid) is not None and _is_shallow(body, NESTED)
+
+
+def _is_shallow(value: object, most: int) -> bool:
+    """Whether it has no more levels than that."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return inside is None or (most > 0 and all(_is_shallow(one, most - 1) for one in inside))
 
 
 def _is_past(at: str, now: datetime) -> bool:

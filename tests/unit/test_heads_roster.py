@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.heads.gossip import changes
-from agent.heads.roster import Entry, Listing, credible, digest, merged, of_listing, of_records
+from agent.heads.roster import NESTED, Entry, Listing, credible, digest, merged, of_listing, of_records
 from agent.model import MOST, Kind, Record
 from agent.ports import Delete, Put
 from tests.support.people import ME, OTHER, PEER, SOME_KEY
@@ -164,3 +164,13 @@ def test_a_damaged_record_of_ones_own_decides_nothing_and_hurts_nothing() -> Non
     damaged = Record(Kind.HEAD, PEER, 1, {"generation": "many", "edition": None})
     assert of_records([damaged], [stored(PEER, tombstone(1))]) == {PEER: tombstone(1)}
     assert len(digest([damaged], [])) == 16
+
+
+@pytest.mark.parametrize(("levels", "taken"), [(NESTED - 1, True), (NESTED, False), (900, False)])
+def test_what_is_nested_so_deeply_that_it_might_not_be_read_again_is_not_taken(levels: int, *, taken: bool) -> None:
+    deep: Any = 1
+    for level in range(levels):
+        deep = [deep] if level % 2 else {"a": deep}
+    told = Listing("c", {PEER: {**record().body, "later": deep}, OTHER: record().body}, {})
+    assert (PEER in of_listing(told, NOW)) is taken
+    assert OTHER in of_listing(told, NOW)
