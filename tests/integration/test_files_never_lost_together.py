@@ -9,7 +9,6 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -25,6 +24,7 @@ from tests.support.cut_files import Cut, CutStore
 from tests.support.files import SELF, FilesRoom, SetReferences, present
 from tests.support.memory_store import MemoryStore
 from tests.support.peers import Asked, MemoryPeers, Responder
+from tests.support.skipping import SkippingLoop
 
 T = TypeVar("T")
 
@@ -76,7 +76,7 @@ class Together(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.root = Path(tempfile.mkdtemp(prefix="together-", dir="/dev/shm"))
-        self.runner = asyncio.Runner()
+        self.runner = asyncio.Runner(loop_factory=SkippingLoop)  # else it waits a minute in all to give locks back
         self.contents: dict[bytes, str] = {}
         self.uploads = 0
         self.acts: list[Act | None] = []
@@ -255,4 +255,3 @@ class Together(RuleBasedStateMachine):
 
 TestTogether = Together.TestCase
 TestTogether.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)
-pytestmark = pytest.mark.timeout(180)

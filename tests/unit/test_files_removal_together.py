@@ -18,6 +18,7 @@ from tests.support.files import FilesRoom, SetReferences
 from tests.support.memory_files import MemoryFiles
 from tests.support.memory_store import MemoryStore
 from tests.support.peers import Asked, MemoryPeers
+from tests.support.skipping import without_waiting
 
 B, C = "b" * 32, "c" * 32
 
@@ -153,6 +154,7 @@ async def test_a_removal_that_loses_its_turn_stops_and_tells_what_it_did() -> No
     assert len(world.files.trashed) == BATCH
 
 
+@without_waiting
 async def test_a_batch_whose_turn_is_lost_before_its_second_question_is_undone() -> None:
     world = World(shared=True)
     world.records.before = lambda commit: setattr(world.records, "age", 3.0 if commit == 3 else world.records.age)

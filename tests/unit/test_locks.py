@@ -19,6 +19,7 @@ from agent.ports import ABSENT, Put
 from agent.records.locks import LAPSE, Holding, Lock, Locks, holder, lapsed
 from tests.support.clock import StillClock
 from tests.support.memory_store import MemoryStore
+from tests.support.skipping import without_waiting
 
 T = TypeVar("T")
 
@@ -163,6 +164,7 @@ async def test_within_one_agent_the_lock_is_held_like_anybody_elses(heads: Heads
             await locks.acquire(NAME, "remove files")
 
 
+@without_waiting
 async def test_what_could_not_be_given_back_is_free_to_the_same_agent(heads: Heads) -> None:
     locks = heads.start(A)
     async with locks.holding(NAME, "clean"):
