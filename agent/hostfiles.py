@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import grp
 import hashlib
 import re
@@ -52,17 +51,21 @@ def differences(
 ) -> dict[Path, str | None]:
     """The files that are not as they would be rendered now, each with the text it has (None: there is none).
 
-    `read` gives a file's text or raises OSError. What may not be read is not judged: polkit's rules are not open to
-    the agent, so the service's drop-in carries the digest of the rule that was written with it.
+    `read` gives a file's text or raises OSError, or UnicodeDecodeError: then why stands in the text's place. What may
+    not be read is not judged: polkit's rules are not open to the agent, so the service's drop-in carries the digest of
+    the rule that was written with it.
     """
     found: dict[Path, str | None] = {}
     for path, text in render(config, store_group, primaries).items():
-        present: str | None = None
-        with contextlib.suppress(FileNotFoundError):
-            try:
-                present = read(path)
-            except PermissionError:
-                continue
+        present: str | None
+        try:
+            present = read(path)
+        except FileNotFoundError:
+            present = None
+        except PermissionError:
+            continue
+        except (OSError, UnicodeDecodeError) as err:
+            present = f"cannot be read: {err}"
         if present != text:
             found[path] = present
     return found

@@ -107,6 +107,20 @@ def test_missing_and_changed_files_differ() -> None:
     assert differences(Config(), read) == {SERVICE: None, SOCKET: "other"}
 
 
+@pytest.mark.parametrize(
+    "why", [IsADirectoryError("it is a directory"), UnicodeDecodeError("utf-8", b"f\xfcr", 1, 2, "not UTF-8")]
+)
+def test_a_file_that_cannot_be_read_differs(why: Exception) -> None:
+    written = render(Config())
+
+    def read(path: Path) -> str:
+        if path == SERVICE:
+            raise why
+        return written[path]
+
+    assert differences(Config(), read) == {SERVICE: f"cannot be read: {why}"}
+
+
 def test_other_units_show_also_to_one_who_may_not_read_the_rule() -> None:
     written = render(Config())
     changed = replace(Config(), services=Services(patterns=("x.service",)))
