@@ -19,6 +19,10 @@ LOOK = ": see `cw-headctl doctor`"
 """What to do where no agent answers."""
 
 
+_STATUSES = {401: Exit.DENIED, 403: Exit.DENIED, 422: Exit.USAGE}
+"""What a refusal means for whoever typed it; any other is a failure."""
+
+
 class Reply(NamedTuple):
     """What the agent answered: `data`, and the whole envelope."""
 
@@ -155,7 +159,7 @@ def check(status: int, envelope: dict[str, Any], doing: str, agent: Agent) -> No
         raise Failure(whole, Exit.UNREACHABLE)
     from agent.ctl import phrases  # only for failures
 
-    raise Failure(phrases.in_commands(whole), Exit.DENIED if status in (401, 403) else Exit.FAILED)
+    raise Failure(phrases.in_commands(whole), _STATUSES.get(status, Exit.FAILED))
 
 
 def token_wanted(permission: str) -> str:

@@ -35,7 +35,7 @@ class Argument(NamedTuple):
     apart: bool = False
     """Of all such arguments of a command one must be given, and only one."""
     convert: Callable[[str], Any] = str
-    """Makes a value of what was typed; raises ValueError."""
+    """Makes a value of what was typed; raises ArgumentTypeError."""
     short: str | None = None
     """Its other name, of one letter, as "-f"."""
     complete: str | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import subprocess
 import tempfile
@@ -71,6 +72,8 @@ def _load(path: Path) -> Config:
     try:
         return load(path, {})
     except ConfigError as err:
+        if os.geteuid() != 0 and os.strerror(errno.EACCES) in str(err):
+            raise Failure(f"{err}: become root", Exit.DENIED) from None
         raise Failure(str(err)) from None
 
 

@@ -31,7 +31,7 @@ def listing(arguments: argparse.Namespace) -> Outcome:
         lines.append(f"The database has no quorum: the list is {reply.stale:.0f} s old, and nothing can be changed.")
     return Outcome(
         heads,
-        ("uid", "state", "last seen", "since", "heard by", "url", "description"),
+        ("uid", "state", "description", "heard by", "last seen", "since", "url"),
         [_row(head, heads, timeout) for head in ordered],
         "There are no heads.",
         lines,
@@ -137,7 +137,7 @@ def _row(head: dict[str, Any], heads: dict[str, dict[str, Any]], timeout: float)
     by = f"{sum(age < timeout for age in heard.values())} of {others}, {last:.1f} s ago" if heard else None
     if heard and head["state"] == "down":
         by = f"not for {last:.1f} s"
-    return (*(head[name] for name in ("uid", "state", "last_seen", "since")), by, head["url"], head["description"])
+    return (head["uid"], head["state"], head["description"], by, head["last_seen"], head["since"], head["url"])
 
 
 def _text(value: Any) -> str | None:

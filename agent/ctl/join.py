@@ -48,7 +48,9 @@ def plan_leave(arguments: argparse.Namespace) -> Plan | None:
     """What a head gives up that leaves; nothing where it is alone."""
     try:
         heads = len(ask(arguments.agent._replace(head=None), "GET", "/heads", doing="list the heads").data)
-    except Failure:
+    except Failure as failure:
+        if failure.status is not Exit.FAILED:
+            raise
         heads = None  # it may leave just because its database is lost
     if heads == 1:
         return None

@@ -69,12 +69,24 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:  # type: ignore[explicit-override]  # typing has no @override yet
         """End with status 2."""
-        if found := re.match(r"argument COMMAND: invalid choice: ('.*?') \(choose", message, re.DOTALL):
-            message = f"there is no command {found[1]}"
+        if found := re.match(r"argument COMMAND: invalid choice: '(.*?)' \(choose", message, re.DOTALL):
+            message = f"there is no command '{found[1]}'{self._alike(found[1])}"
         elif message.endswith("required: COMMAND"):
             message = "say which command"
-        say(f"cw-headctl: {message.removeprefix('argument ')}: see `{self.prog} --help`")
-        sys.exit(Exit.USAGE)
+        _refuse(message.removeprefix("argument "), self.prog)
+
+    def _alike(self, typed: str) -> str:
+        """What may have been meant, to go on from there."""
+        from difflib import get_close_matches  # only for what was mistyped
+
+        above = self.prog.split()[1:]
+        words = {row.words[len(above)] for row in COMMANDS if not row.hidden and [*row.words[: len(above)]] == above}
+        return "".join(f", perhaps {word}" for word in get_close_matches(typed, words, 1))
+
+
+def _refuse(why: str, prog: str) -> NoReturn:
+    say(f"cw-headctl: {why}: see `{prog} --help`")
+    sys.exit(Exit.USAGE)
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
@@ -90,7 +102,12 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
             told.append(word)
     if told and told[-1] == "--watch":
         told[-1] = f"--watch={WATCH}"
-    return parser(told).parse_args(told)
+    arguments, left = parser(told).parse_known_args(told)
+    if left:
+        path = arguments.command.path
+        has = f"has no option {left[0]}" if left[0].startswith("-") else f"takes no '{left[0]}'"
+        _refuse(f"`{path}` {has}", f"cw-headctl {path}")
+    return arguments
 
 
 def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
@@ -104,6 +121,7 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     for option in OPTIONS:
         _add(top, option)
+    top._positionals.title = "commands"
     firsts = top.add_subparsers(metavar="COMMAND", required=True, prog="cw-headctl")  # else it loads much to find out
     for name in dict.fromkeys(command.words[0] for command in COMMANDS):
         rows = [command for command in COMMANDS if command.words[0] == name]
@@ -126,6 +144,7 @@ def _group(first: argparse.ArgumentParser, rows: Sequence[Command], words: Seque
     default = next((row for row in rows if row.default), None)
     if default is not None:
         first.set_defaults(command=default, **{_name(argument): argument.default for argument in default.arguments})
+    first._positionals.title = "commands"
     seconds = first.add_subparsers(metavar="COMMAND", required=default is None, prog=first.prog)
     for row in rows:
         also = " (the default)" if row.default else ""
@@ -139,6 +158,7 @@ def _group(first: argparse.ArgumentParser, rows: Sequence[Command], words: Seque
 
 def _command(parser: argparse.ArgumentParser, row: Command) -> None:
     parser.set_defaults(command=row)
+    parser._positionals.title = "arguments"
     apart = parser.add_mutually_exclusive_group(required=True) if any(a.apart for a in row.arguments) else None
     for argument in row.arguments:
         _add(apart if apart is not None and argument.apart else parser, argument)

@@ -29,7 +29,7 @@ def save(arguments: argparse.Namespace) -> Outcome:
     size = _write(target, json_text(data, indent=1) + "\n")
     kinds = [record["kind"] for record in data["records"]]
     amounts = {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
-    told = ", ".join(f"{amount} {kind}" for kind, amount in amounts.items())
+    told = ", ".join(count(amount, kind) for kind, amount in amounts.items())
     return Outcome(
         {"file": target, "bytes": size, "records": amounts},
         lines=[f"Saved {count(len(kinds), 'record')} to {target}, {bytes_text(size)}: {told}."],
@@ -46,7 +46,7 @@ def plan_load(arguments: argparse.Namespace) -> Plan | Outcome:
     added, changed = (sum(step["action"] == action for step in steps) for action in ("add", "change"))
     lines = []
     if data["ignored"]:
-        told = ", ".join(f"{amount} {kind}" for kind, amount in data["ignored"].items())
+        told = ", ".join(count(amount, kind) for kind, amount in data["ignored"].items())
         lines.append(f"Not loaded, as heads come by joining: {told}.")
     lines.append(f"{added} to add, {changed} to change, {data['same']} the same, {data['kept']} only here and kept.")
     if not steps:

@@ -60,8 +60,6 @@ def planned(arguments: argparse.Namespace) -> Plan | Outcome | None:
     """What the command would do; an Outcome where there is nothing to do; None where nobody has to agree, as to
     what the agent will refuse."""
     command: Command = arguments.command
-    if command.plan and command.root and os.geteuid() != 0:
-        raise Failure(f"cannot do `{command.path}`: it is for root: use sudo", Exit.DENIED)
     plan: Plan | Outcome | None = function(command.plan)(arguments) if command.plan else None
     return plan
 
@@ -74,7 +72,9 @@ def function(name: str) -> Callable[[argparse.Namespace], Any]:
 
 
 def _check(arguments: argparse.Namespace, command: Command) -> None:
-    """Raises Failure for options that do not go with the command or with each other."""
+    """Raises Failure for options that do not go with the command or with each other, and for what is root's alone."""
+    if command.root and os.geteuid() != 0:
+        raise Failure(f"cannot do `{command.path}`: it is for root: use sudo", Exit.DENIED)
     if arguments.head and arguments.all_heads:
         raise Failure("--head and --all-heads do not go together: leave one out", Exit.USAGE)
     if arguments.watch is not None and (command.changes or command.streams):

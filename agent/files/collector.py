@@ -23,6 +23,7 @@ from agent.records.turns import Turn, Turns
 log = structlog.get_logger()
 
 _REFERENCED = "is referred to by now"
+_NAMED = "is referred to"
 _NO_FILE = "is not in the store, or is no regular file"
 _UNCERTAIN = "was put back: whether an object refers to it could not be asked again"
 _WORK = "remove unused files"
@@ -153,7 +154,7 @@ class Collector:
         kept = [item for item in survey.kept if item.filename in filenames]
         others = set(filenames) - {item.row.filename for item in unused} - {item.filename for item in kept}
         named = await self._references.named(others)
-        kept += [Kept(name, _REFERENCED if name in named else _NO_FILE) for name in sorted(others)]
+        kept += [Kept(name, _NAMED if name in named else _NO_FILE) for name in sorted(others)]
         return replace(survey, unused=unused, kept=kept)
 
     async def _remove(self, survey: Survey, turn: Turn) -> Removal:

@@ -11,6 +11,7 @@ import pytest
 from agent.ctl.__main__ import main
 from agent.ctl.outcome import Exit
 from tests.support.one_answer import answering
+from tests.support.scripted_agent import refused, scripted
 
 
 def test_no_agent_is_unreachable_and_says_where_to_look(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,6 +77,33 @@ def test_wrong_arguments_are_told_apart(words: list[str], capsys: pytest.Capture
     assert told.startswith("cw-headctl: ")
     assert told.endswith(" --help`\n")
     assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("servics", "there is no command 'servics', perhaps services: see `cw-headctl --help`"),
+        ("services strt", "there is no command 'strt', perhaps start: see `cw-headctl services --help`"),
+        ("heads xyzzy", "there is no command 'xyzzy': see `cw-headctl heads --help`"),
+        ("services ls more", "`services ls` takes no 'more': see `cw-headctl services ls --help`"),
+        ("files rm --nope", "`files rm` has no option --nope: see `cw-headctl files rm --help`"),
+        ("logs -n x", "--lines/-n: must be a number or all, and not x: see `cw-headctl logs --help`"),
+        ("logs -p x", "must be one of emerg alert crit err warning notice info debug 0 to 7, and not x"),
+    ],
+)
+def test_what_was_mistyped_is_named_with_where_to_look(
+    typed: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(typed.split())
+    assert left.value.code == Exit.USAGE
+    assert told in capsys.readouterr().err
+
+
+def test_what_the_agent_cannot_take_is_a_wrong_argument(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with scripted(tmp_path, {"POST /head/services": refused(422, "'x' is no service", "invalid")}) as agent:
+        assert main(["--socket", str(agent.socket), "services", "start", "x"]) == Exit.USAGE
+    assert capsys.readouterr().err == "cw-headctl: cannot start x: 'x' is no service\n"
 
 
 def test_it_imports_nothing_that_only_the_daemon_needs() -> None:

@@ -76,7 +76,7 @@ async def test_services_are_operated(operated: Operated) -> None:
     await operated.data("services", "restart", "chronyd.service")
     assert "chronyd  up" in await operated.types("services")
     refused = await asyncio.to_thread(ctl, operated.daemon.unix, "services", "start", "nonesuch")
-    assert refused.returncode == Exit.FAILED
+    assert refused.returncode == Exit.USAGE
     assert "`cw-headctl services` shows" in refused.stderr
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from agent.ctl.outcome import Exit
-from tests.support.ctl import ONE, TWO, ctl, head
+from tests.support.ctl import ONE, ROOT, TWO, ctl, head
 from tests.support.scripted_agent import Answers, ok, refused, scripted
 from tests.support.terminal import at_terminal
 
@@ -42,6 +45,34 @@ def test_what_will_be_refused_is_refused_at_once(tmp_path: Path, command: str, a
     assert "cw-headctl: cannot " in session.seen
     assert "go on" not in session.seen.lower()
     assert "POST /database/recover" not in agent.routes
+
+
+def test_nobody_is_told_of_a_leave_that_is_not_theirs_to_do(tmp_path: Path) -> None:
+    with scripted(tmp_path, {"GET /heads": refused(403, "you may not")}) as agent:
+        done = ctl(agent.socket, "leave", "--yes")
+    assert (done.returncode, done.stderr) == (Exit.DENIED, "cw-headctl: cannot list the heads: you may not\n")
+    assert agent.routes == ["GET /heads"]
+
+
+def test_a_head_whose_database_is_lost_may_leave_all_the_same(tmp_path: Path) -> None:
+    left = {"left": ONE, "cluster": "c", "remaining": [TWO], "steps": [{"step": "leave the engine", "result": "done"}]}
+    answers: Answers = {"GET /heads": refused(503, "the database is away"), "POST /database/leave": ok(left)}
+    with scripted(tmp_path, answers) as agent:
+        done = ctl(agent.socket, "leave", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "This head leaves its cluster and goes on alone, with its own copy of the objects.\n"
+
+
+@pytest.mark.parametrize("words", ["token --join", "join h2 --ca-sha256 ab", "ca rotate", "config apply"])
+def test_what_is_for_root_is_refused_before_anything_is_asked(tmp_path: Path, words: str) -> None:
+    tmp_path.chmod(0o755)
+    with scripted(tmp_path, {}) as agent:
+        command = [sys.executable, "-m", "agent.ctl", "--socket", str(agent.socket), *words.split()]
+        drop = ["setpriv", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+        done = subprocess.run([*drop, *command], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == Exit.DENIED, done.stderr
+    assert "it is for root: use sudo" in done.stderr
+    assert agent.routes == []
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ async def test_those_that_are_named_go_alone(http: aiohttp.ClientSession, files:
     status, answer = await _ask(http, "POST", "remove", body)
     assert status == 200
     assert [row["filename"] for row in answer["data"]] == ["rescue.iso"]
-    assert answer["kept"] == [{"filename": "install.iso", "reason": "is referred to by now"}]
+    assert answer["kept"] == [{"filename": "install.iso", "reason": "is referred to"}]
     assert set(files.files) == {"compute.squashfs", "install.iso", "new.iso.part", "open"}
 
 

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from agent.ctl.outcome import Outcome
-from agent.ctl.show import bytes_text, json_text, narrowed, text
+from agent.ctl.show import bytes_text, json_text, text
+from agent.ctl.table import narrowed
 from agent.ctl.waiting import Done, line
 
 HOSTILE = "a\x1b[2Jb\x9b31mc\x07\u202ed\nx"
@@ -67,6 +68,42 @@ def test_a_wide_table_fits_the_terminal_and_the_first_column_stays_whole() -> No
     assert max(map(len, lines)) == 60
     assert lines[1].startswith(f"{uid}  up")
     assert lines[1].endswith("…")
+
+
+SERVICES = [("clusterware-head-agent-etcd", "down", "static", "inactive", "2026-11-24T11:00:00.000Z", "Database")]
+COLUMNS = ("name", "status", "enabled", "state", "since", "description")
+
+
+def test_what_a_narrow_terminal_has_no_room_for_is_named() -> None:
+    assert shown(Outcome(None, COLUMNS, SERVICES, lines=["One."]), 40) == [
+        "NAME                         STATUS",
+        "clusterware-head-agent-etcd  down",
+        "No room here for: enabled, state, since, description.",
+        "One.",
+    ]
+
+
+def test_on_all_heads_what_a_row_is_about_stays_whole_and_so_does_its_state() -> None:
+    rows = [("rack-a", *SERVICES[0]), ("rack-b", "httpd", "up", *SERVICES[0][2:])]
+    assert shown(Outcome(None, ("head", *COLUMNS), rows), 40)[:3] == [
+        "HEAD    NAME                      STATUS",
+        "rack-a  clusterware-head-agent-etcd  down",
+        "rack-b  httpd                     up",
+    ]
+
+
+def test_one_long_name_breaks_its_own_line_only() -> None:
+    rows = [("n" * 200, "ISO 9660", "1 B"), ("short", "squashfs", "2 B")]
+    lines = shown(Outcome(None, ("file", "kind", "size"), rows), 80)
+    assert lines[0] == f"{'FILE':40}  KIND      SIZE"
+    assert lines[1] == f"{'n' * 200}  ISO 9660  1 B"
+    assert lines[2] == f"{'short':40}  squashfs  2 B"
+
+
+def test_letters_that_are_wide_or_combine_leave_the_columns_straight() -> None:
+    rows = [("\u65e5\u672c", "x"), ("e\u0301", "y"), ("abcd", "\u65e5" * 30)]
+    lines = shown(Outcome(None, ("name", "note"), rows), 20)
+    assert lines == ["NAME  NOTE", "\u65e5\u672c  x", "e\u0301     y", "abcd  " + "\u65e5" * 6 + "…"]
 
 
 def test_a_table_is_cut_only_at_a_terminal() -> None:

@@ -39,7 +39,7 @@ async def test_what_is_named_and_stays_comes_with_its_reason(room: FilesRoom, fi
     removal = await room.collector.remove({"image", "open", "nowhere", "../etc/passwd", ".trash", "one"})
     assert [row.filename for row in removal.removed] == ["one"]
     assert {item.filename: item.reason for item in removal.kept} == {
-        "image": "is referred to by now",
+        "image": "is referred to",
         "open": "is in use",
         "nowhere": NO_FILE,
         "../etc/passwd": NO_FILE,
