@@ -40,6 +40,11 @@ class Entrance:
         self._pause: asyncio.TimerHandle | None = None
         listener.settimeout(0)
 
+    @property
+    def arriving(self) -> int:
+        """How many connections are being set up."""
+        return len(self._arriving)
+
     def open(self) -> None:
         """Take what comes."""
         self._loop.add_reader(self._listener.fileno(), self._take)

@@ -67,6 +67,11 @@ class Connection(web.RequestHandler):
         """Whether it is its client's turn: to shake hands, to send a request, or to take an answer."""
         return self.transport is None or self.writing_paused or (self._waiter is not None and not self._waiter.done())
 
+    @property
+    def idle_since(self) -> float:
+        """When it was set up, or last answered on it, by the event loop's clock; aiohttp reckons its end from there."""
+        return self._next_keepalive_close_time - KEEPALIVE
+
     def come(self, origin: str, *, local: bool) -> bool:
         """Whether there is room for it, as a stranger unless it is on the Unix socket; see `Crowd.enter`."""
         self.origin = origin
@@ -128,6 +133,11 @@ class HttpServer(web.Server):
         super().__init__(answer)
         self._answer_broken = answer_broken
         self._standings = Standings()
+
+    def shortest_idle(self) -> float:
+        """For how many seconds the connection has been idle, or answering, that has been so the shortest time."""
+        last = max((one.idle_since for one in self.connections if isinstance(one, Connection)), default=float("-inf"))
+        return self._loop.time() - last
 
     def census(self) -> dict[str, int]:
         """How many connections are open, by what is known of who is behind them."""

@@ -29,8 +29,10 @@ SSLProtocol.max_size = 16 * 1024
 
 ADMIN_GROUP = "clusterware-admin"
 BACKLOG = 4096
-HANDSHAKES = 0.25
-"""Seconds that a connection accepted last may need to become a request."""
+IDLE = 3.0
+"""Seconds that a connection must have been idle, or new, to be closed at a stop: a busy client takes its time."""
+_LOOK = 0.02
+"""Seconds between two looks whether any has been for less."""
 IN_FLIGHT = 20.0
 """Seconds that requests in flight are waited for at a stop; well below the unit's TimeoutStopSec."""
 
@@ -112,7 +114,9 @@ async def serving(
     Closing at once would drop requests: aiohttp closes what has connected and not yet asked, asyncio loses what
     it has accepted and not yet set up. So: go on accepting while every answer says `Connection: close`; then stop
     reading the listeners without closing them, so that the kernel queues new connections for our successor;
-    then wait for what is in flight, for `in_flight` seconds. `tls` may be None when every socket is a Unix socket.
+    then wait for the next request of those that have hardly been idle, and for what is in flight, for `in_flight`
+    seconds. Only what has been idle is closed under its client's hands. `tls` may be None when every socket is a Unix
+    socket.
     """
     http = HttpServer(api.answer, api.answer_broken)
     api.traffic.connections = http.census
@@ -126,8 +130,19 @@ async def serving(
         await asyncio.sleep(drain())
         for entrance in entrances:
             entrance.pause()
-        await asyncio.sleep(min(HANDSHAKES, drain()))
+        await _all_idle(http, entrances, min(IDLE, 2 * drain()))
         http.pre_shutdown()
         await http.shutdown(in_flight / 2)  # aiohttp waits twice: once more after it has ended what comes of the body
         for entrance in entrances:
             await entrance.close()
+
+
+async def _all_idle(http: HttpServer, entrances: Sequence[Entrance], seconds: float) -> None:
+    """Wait until every connection is gone, as it is after an answer, or has been idle for so many seconds.
+
+    Those that are being set up may take as long again, on a machine that is busy with many of them.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(2 * seconds):
+            while http.shortest_idle() < seconds or any(e.arriving for e in entrances):  # noqa: ASYNC110  nothing tells
+                await asyncio.sleep(_LOOK)

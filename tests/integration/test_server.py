@@ -15,6 +15,7 @@ from agent.api.call import Access, Answer, Call, Route
 from agent.errors import Conflict, FieldError, Invalid
 from tests.support.http import client, raw, served
 from tests.support.rows import ANYTHING
+from tests.support.waiting import wait_for
 
 
 async def hello(call: Call) -> Answer:
@@ -250,6 +251,34 @@ async def test_stop_waits_for_a_request_in_flight(tmp_path: Path) -> None:
         assert answer.status == 409
         assert answer.headers["Connection"] == "close"
         answer.release()
+
+
+@pytest.mark.parametrize("before", [b"", b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"], ids=["new", "kept"])
+async def test_a_stop_does_not_close_a_connection_under_a_clients_hands(tmp_path: Path, before: bytes) -> None:
+    """New, or used a moment ago: another request may be on its way, and is answered, as the last."""
+    path, drains = tmp_path / "s", iter([0.0, 60.0])  # no more are accepted, and those who came have all the time
+    async with (
+        asyncio.TaskGroup() as group,
+        served(path, [row("GET", "/hello", hello)], drain=lambda: next(drains)) as api,
+    ):
+        reader, writer = await asyncio.open_unix_connection(str(path))
+        writer.write(before)
+        if before:
+            header = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(int(header.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
+        else:
+            await wait_for(lambda: api.traffic.connections()["local"])
+
+        async def ask_later() -> bytes:
+            await wait_for(lambda: api.stopping)
+            await asyncio.sleep(0.5)  # the client is busy
+            writer.write(b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n")
+            return await reader.read()
+
+        asked = group.create_task(ask_later())
+    writer.close()
+    assert asked.result().startswith(b"HTTP/1.1 200")
+    assert b"Connection: close" in asked.result()
 
 
 async def test_stop_gives_a_request_that_does_not_end_up_when_its_time_is_over(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -46,7 +46,7 @@ async def served(
     path: Path,
     routes: Sequence[Route],
     *,
-    drain: float = 0.0,
+    drain: float | Callable[[], float] = 0.0,
     in_flight: float = IN_FLIGHT,
     rooms: Mapping[str, object] | None = None,
 ) -> AsyncIterator[Api]:
@@ -64,7 +64,7 @@ async def served(
     api = Api(entered, OpenGate(), routes)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with unix_listener(path) as sock:
-        async with serving(api, [sock], tls, lambda: drain, in_flight):
+        async with serving(api, [sock], tls, drain if callable(drain) else lambda: drain, in_flight):
             yield api
 
 

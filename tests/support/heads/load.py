@@ -14,58 +14,59 @@ import json
 import signal
 import ssl
 import time
+from types import SimpleNamespace
 
 import aiohttp
 
 
-async def _ask(
-    session: aiohttp.ClientSession,
-    anew: aiohttp.ClientSession,
-    url: str,
-    ends: collections.Counter[str],
-    waits: list[float],
-) -> None:
-    """Ask once; on a kept connection that was closed just then, once more on a new one, as RFC 9112 (9.3.1) has it."""
+async def _ask(session: aiohttp.ClientSession, url: str, ends: collections.Counter[str], waits: list[float]) -> None:
     started = time.monotonic()
+    connection: list[str] = []
     try:
-        try:
-            status = await _status(session, url)
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-            if session is anew:
-                raise
-            status = await _status(anew, url)
-        ends[status] += 1
+        async with session.get(url, trace_request_ctx=connection) as response:
+            await response.read()
+            ends[str(response.status)] += 1
     except (aiohttp.ClientError, OSError, TimeoutError) as err:
-        ends[f"{type(err).__name__}: {err}"] += 1
+        ends[f"{type(err).__name__}: {err} ({', '.join(connection)})"] += 1
     waits.append(time.monotonic() - started)
 
 
-async def _status(session: aiohttp.ClientSession, url: str) -> str:
-    async with session.get(url) as response:
-        await response.read()
-        return str(response.status)
+def _telling() -> aiohttp.TraceConfig:
+    """Notes which connections a request was sent on."""
+
+    async def made(_: object, context: SimpleNamespace, __: object) -> None:
+        context.trace_request_ctx.append("on a new connection")
+
+    async def kept(_: object, context: SimpleNamespace, __: object) -> None:
+        context.trace_request_ctx.append("on a kept connection")
+
+    tracing = aiohttp.TraceConfig()
+    tracing.on_connection_create_end.append(made)
+    tracing.on_connection_reuseconn.append(kept)
+    return tracing
 
 
 async def load(url: str, seconds: float, rate: float, *, keep: bool) -> dict[str, object]:
     """Ask `rate` times a second, whether or not answers come, each time on a connection of its own unless `keep`."""
     tls = ssl.create_default_context()
     tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    connector = aiohttp.TCPConnector(ssl=tls, limit=200, force_close=not keep)
     ends: collections.Counter[str] = collections.Counter()
     waits: list[float] = []
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
-
-    def session(*, force_close: bool) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(ssl=tls, limit=200, force_close=force_close)
-        return aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=20))
-
-    async with session(force_close=True) as anew, session(force_close=False) as kept, asyncio.TaskGroup() as asking:
+    timeout = aiohttp.ClientTimeout(total=20)
+    async with (
+        aiohttp.ClientSession(connector=connector, timeout=timeout, trace_configs=[_telling()]) as session,
+        asyncio.TaskGroup() as asking,
+    ):
+        session._retry_connection = False  # it would ask again by itself, and hide what broke
         started = time.monotonic()
         for number in range(int(seconds * rate)):
             await asyncio.sleep(max(0.0, started + number / rate - time.monotonic()))
             if ended.is_set():
                 break
-            asking.create_task(_ask(kept if keep else anew, anew, url, ends, waits))
+            asking.create_task(_ask(session, url, ends, waits))
     return {"ends": ends, "asked": len(waits), "longest": round(max(waits), 3)}
 
 
