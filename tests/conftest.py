@@ -51,10 +51,10 @@ def _settled() -> Iterator[None]:
     yield
     for thread in threading.enumerate():
         if thread.name in _threads() - threads:
-            thread.join(1)  # what is already ending may end
+            thread.join(10)  # what is already ending may end
     assert not _threads() - threads, "threads were left running"
     assert not _children() - children, "children were left running"
-    ends = time.monotonic() + 2  # a thread of the loop's that reads a file may end
+    ends = time.monotonic() + 10  # a thread of the loop's that reads a file may end
     while (left := _opened_since(files)) and time.monotonic() < ends:
         time.sleep(0.01)
     assert not left, f"files were left open: {left}"
@@ -67,9 +67,9 @@ async def _no_tasks_left() -> AsyncIterator[None]:
     yield
     left = {t for t in asyncio.all_tasks() if t is not asyncio.current_task()}
     if left:  # what is already ending may end
-        _, left = await asyncio.wait(left, timeout=2)
+        _, left = await asyncio.wait(left, timeout=10)
     assert not left, f"tasks were left running: {left}"
-    for _ in range(200):  # a connection closes in turns of the loop
+    for _ in range(1000):  # a connection closes in turns of the loop
         if not _opened_since(files):
             break
         await asyncio.sleep(0.01)

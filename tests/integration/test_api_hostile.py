@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import pytest
 
-from agent.api.call import Route
+from agent.api.call import BODY_TIMEOUT, Route
 from agent.api.routes import ROUTES
 from tests.support.hostile import RAW, UID, exchange, faults, request, requests, sound, taken_apart
 from tests.support.lone_agent import Agent, lone_agent
@@ -83,7 +83,8 @@ async def test_senders_that_never_finish_keep_nobody_waiting(agent: Agent) -> No
         await writer.drain()
         writers.append(writer)
     try:
-        reply = await asyncio.wait_for(exchange(agent.socket, request("GET", "/healthz")), 2)
+        async with asyncio.timeout(BODY_TIMEOUT / 2):  # well before it gives any of them up
+            reply = await exchange(agent.socket, request("GET", "/healthz"))
         assert reply.status == 200
     finally:
         for writer in writers:

@@ -11,7 +11,7 @@ import pytest
 
 from agent.adapters.systemd.units import SystemdUnits
 from agent.config import Config, Live, Services
-from agent.loops import Loops
+from agent.loops import Loop, Loops
 from agent.services.actions import Result
 from agent.services.requests import Action
 from agent.services.supervisor import Supervisor
@@ -32,6 +32,7 @@ class Setting:
     systemd: FakeSystemd
     supervisor: Supervisor
     clock: StillClock
+    loop: Loop
 
     async def fail(self, name: str = ONE) -> None:
         """Have the unit running, then dead."""
@@ -46,8 +47,10 @@ class Setting:
     async def pass_time(self, seconds: float) -> None:
         """Let time pass and the healer have its turn."""
         self.clock.move(seconds)
+        turned = self.loop.turned
         self.supervisor.reselect()
-        await asyncio.sleep(0.05)
+        await wait_for(lambda: self.loop.turned > turned)
+        await asyncio.sleep(0.05)  # for what it should not have begun to be seen
 
     def starts(self) -> int:
         return self.systemd.calls.count("StartUnit")
@@ -62,10 +65,10 @@ async def setting(tmp_path: Path) -> AsyncIterator[Setting]:
     systemd.install(ONE, Spec(), "enabled")
     live = Live(Config(services=Services(patterns=("clusterware*",), heal_backoff=10.0, heal_per_hour=2)))
     clock = StillClock()
-    supervisor = Supervisor(SystemdUnits(bus.address), live, Loops(), clock)
+    supervisor = Supervisor(SystemdUnits(bus.address), live, loops := Loops(), clock)
     running = asyncio.create_task(supervisor.run())
     await supervisor.ready()
-    yield Setting(systemd, supervisor, clock)
+    yield Setting(systemd, supervisor, clock, loops.all[0])
     running.cancel()
     await asyncio.wait([running])
     await systemd.close()
@@ -165,6 +168,6 @@ async def test_starts_and_pauses_are_counted_until_the_unit_vanishes(setting: Se
     await setting.pass_time(60)
     healer = setting.supervisor.healer
     assert (healer.counts[ONE].starts, healer.counts[ONE].pauses, healer.paused(ONE)) == (2, 1, True)
-    assert setting.supervisor.performer.ended[Action.START, Result.DONE] == 2
+    await wait_for(lambda: setting.supervisor.performer.ended[Action.START, Result.DONE] == 2)
     healer.forget(ONE)
     assert ONE not in healer.counts

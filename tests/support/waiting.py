@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 
-async def wait_for(condition: Callable[[], object], *, seconds: float = 10.0) -> None:
+async def wait_for(condition: Callable[[], object], *, seconds: float = 30.0) -> None:
     """Wait until a condition that nothing signals is true; raises TimeoutError after `seconds`."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110  nothing signals it

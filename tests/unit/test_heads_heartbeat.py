@@ -182,7 +182,8 @@ async def test_any_other_refusal_is_no_removal(room: Room, refusal: Denied) -> N
 
 
 def told(lines: list[MutableMapping[str, Any]]) -> list[tuple[str, str]]:
-    """What stands in the journal at its usual level."""
+    """What stands in the journal at its usual level, but that work overran: the machine is busy then."""
+    lines = [line for line in lines if line["event"] != "Periodic work overran its interval"]
     return [(line["event"], line["head_uid"]) for line in lines if line["log_level"] != "debug"]
 
 
