@@ -95,6 +95,7 @@ async def build(
         peers,
         lambda: registry.members,
         engine.believed,
+        upkeep.left_behind,
         ca_names,
         clock,
     )

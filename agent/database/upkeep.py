@@ -76,6 +76,12 @@ class Upkeep:
             if await self._engine.promote(head):
                 log.info("Database member has a vote now", head_uid=head)
 
+    async def left_behind(self) -> Sequence[str]:
+        """The removed heads whose members are still there. Raises Unavailable."""
+        if self._engine.kind != "etcd":
+            return ()
+        return due(await self._engine.members(), self._heads(), self._self_uid).dismiss
+
     async def _dismiss(self, head: str) -> None:
         reason = await self._engine.objection(head)
         if head in self._heads():

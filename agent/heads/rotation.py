@@ -8,7 +8,7 @@ repeated, so an exchange that was cut off goes on where it was, when it is asked
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -54,14 +54,18 @@ class Rotation:
         peers: Peers,
         members: Callable[[], Members],
         believed_by_engine: Callable[[], Awaitable[str | None]],
+        left_behind: Callable[[], Awaitable[Sequence[str]]],
         names: Callable[[str], tuple[str, ...]],
         clock: Clock,
     ) -> None:
-        """`believed_by_engine`: the CAs, PEM, that this head's engine runs with; `names`: those of a PEM text."""
+        """`believed_by_engine`: the CAs, PEM, that this head's engine runs with, none while it is not ready;
+        `left_behind`: the removed heads whose members the engine still has; `names`: the CAs of a PEM text.
+        """
         self._authority = authority
         self._peers = peers
         self._members = members
         self._believed_by_engine = believed_by_engine
+        self._left_behind = left_behind
         self._names = names
         self._clock = clock
         self._turn = asyncio.Lock()
@@ -75,7 +79,7 @@ class Rotation:
         engine = await self._believed_by_engine()
         return msgspec.structs.replace(
             own,
-            engine=self._names(engine) if engine is not None else None,
+            engine=None if engine is None else self._names(engine) if engine else (),
             records={uid: self._names(head.ca_pem or "") for uid, head in heads.items()},
         )
 
@@ -104,6 +108,7 @@ class Rotation:
         async with self._turn:
             before = await self._all()
             self._need_pins()
+            await self._without_those_left_behind()
             new = await self._exchange()
             if any(state.next or state.former for state in before.values()):
                 new = await self._exchange()
@@ -133,6 +138,7 @@ class Rotation:
         return new
 
     async def _everywhere(self, step: Step, pair: CaPair | None, new: str) -> None:
+        await self._without_those_left_behind()
         states = await self._all()
         before = list(Step).index(step) * len(states)
         for number, (uid, state) in enumerate(states.items()):
@@ -144,6 +150,21 @@ class Rotation:
         while (what := standing_in_the_way(step, new, await self._all())) is not None:
             if self._clock.monotonic() > deadline:
                 raise Unavailable(f"cannot go on with the CA's exchange: {what}; ask again once that is mended")
+            await asyncio.sleep(LOOK)
+
+    async def _without_those_left_behind(self) -> None:
+        """Wait until the engine has no member of a removed head.
+
+        Nobody tells that one of the new CA. As the engine's leader it would go on leading whom it is connected to, and
+        whoever is restarted would find no way back in.
+        """
+        deadline = self._clock.monotonic() + SETTLE
+        while left := await self._left_behind():
+            if self._clock.monotonic() > deadline:
+                raise Unavailable(
+                    f"cannot exchange the CA: the database still has the member of head {left[0]}, which was removed: "
+                    "see `cw-headctl doctor`, and ask again once it is gone"
+                )
             await asyncio.sleep(LOOK)
 
     async def _all(self) -> dict[str, CaState]:

@@ -7,8 +7,8 @@ more is refused by compare-and-set. Over an embedded store the same code locks t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import msgspec
@@ -132,7 +132,7 @@ class Locks:
             return Lock(self._store, name, holding, token)
         raise Conflict(f"cannot {work}: other heads ask for the same lock all the time; try again", code="busy")
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def holding(self, name: str, work: str) -> AsyncIterator[Lock]:
         """Hold the lock for as long as the block takes; raises as `acquire` does."""
         lock = await self.acquire(name, work)
@@ -143,6 +143,16 @@ class Locks:
                 await _give_back(lock, name)
             finally:
                 self._held.discard(name)  # not before: whoever takes it here meanwhile would have it given back
+
+    async def give_back_left(self, name: str) -> None:
+        """Give back a lock that this head left when its store was away, so that nobody waits until it has lapsed.
+
+        Raises Unavailable.
+        """
+        record = await self._store.get(Kind.LOCK, name)
+        if record is not None and holder(record) == self._self_uid and name not in self._held:
+            with contextlib.suppress(Stale, NotFound):
+                await self._store.commit(Delete(Kind.LOCK, name, expect=record.revision))
 
     def _judge(self, record: Record, work: str) -> None:
         """Raises Conflict unless the lock has lapsed."""

@@ -131,3 +131,10 @@ async def test_the_members_of_the_last_look_are_known_and_none_in_the_minority()
     side[0] = False
     await upkeep.reconcile()
     assert upkeep.members == ()
+
+
+async def test_who_was_removed_and_still_has_a_member_is_told_of_etcd_alone() -> None:
+    members = Members({ME: _voter(ME), GONE: _voter(GONE), OTHER: _learner(OTHER)})
+    assert await _upkeep(members, StillClock()).left_behind() == (GONE,)
+    members.kind = "sqlite"
+    assert await _upkeep(members, StillClock()).left_behind() == ()

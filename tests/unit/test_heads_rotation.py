@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
-from itertools import count
+from functools import partial
+from itertools import count, repeat
 from typing import Any
 
 import msgspec
@@ -13,12 +14,12 @@ from typing_extensions import override
 
 from agent.errors import Conflict, Unavailable
 from agent.heads.members import Members
-from agent.heads.rotation import Rotation, standing_in_the_way
+from agent.heads.rotation import SETTLE, Rotation, standing_in_the_way
 from agent.model import Head
 from agent.ports import SMALL, Authority, CaPair, CaState, PeerAnswer, Peers, Step
 from tests.support.clock import StillClock
 
-A, B, C = "a" * 32, "b" * 32, "c" * 32
+A, B, C, D = "a" * 32, "b" * 32, "c" * 32, "d" * 32
 
 
 class MemoryAuthority(Authority):
@@ -67,6 +68,7 @@ class Cluster(Peers):
     """Heads whose records everybody sees at once."""
 
     def __init__(self, *uids: str) -> None:
+        self.clock = StillClock()
         names = (f"new{number}" for number in count(1))
         self.authorities = {uid: MemoryAuthority(names) for uid in uids}
         self.rotations = {uid: self._rotation(uid) for uid in uids}
@@ -75,14 +77,17 @@ class Cluster(Peers):
         self.told: list[tuple[str, str]] = []
         self.dies_after: int | None = None
         self.asked: Callable[[], object] = lambda: None
+        self.left_behind: Iterator[list[str]] = repeat([])
 
     def _rotation(self, uid: str) -> Rotation:
         async def engine() -> str:
             return " ".join(self.authorities[uid].believed)
 
-        return Rotation(
-            self.authorities[uid], self, lambda: self.members(uid), engine, lambda pem: tuple(pem.split()), StillClock()
-        )
+        async def left_behind() -> list[str]:
+            return next(self.left_behind)
+
+        members = partial(self.members, uid)
+        return Rotation(self.authorities[uid], self, members, engine, left_behind, _names, self.clock)
 
     def members(self, self_uid: str) -> Members:
         heads = {uid: self._head(uid) for uid in self.authorities}
@@ -120,6 +125,10 @@ class Cluster(Peers):
     @override
     def link(self, uid: str) -> AbstractAsyncContextManager[Callable[[bytes], Awaitable[None]]]:
         raise AssertionError("an exchange sends no heartbeats")
+
+
+def _names(pem: str) -> tuple[str, ...]:
+    return tuple(pem.split())
 
 
 @pytest.fixture
@@ -201,6 +210,32 @@ async def test_cut_off_anywhere_a_request_to_any_head_ends_it(cluster: Cluster, 
     (left,) = {a.believed for a in cluster.authorities.values()}
     assert len(left) == 1
     assert left != ("old",)
+
+
+async def test_no_step_begins_while_the_engine_has_the_member_of_a_removed_head(cluster: Cluster) -> None:
+    told: list[int] = []
+
+    def left_behind() -> Iterator[list[str]]:
+        while True:
+            yield [D]
+            told.append(len(cluster.told))
+            yield []
+
+    cluster.left_behind = left_behind()
+    await cluster.rotations[A].rotate()
+    assert told == [0, 0, 2, 4]
+
+
+async def test_a_removed_heads_member_that_stays_holds_it_up_before_anything_has_changed(cluster: Cluster) -> None:
+    def left_behind() -> Iterator[list[str]]:
+        while True:
+            yield [D]
+            cluster.clock.move(SETTLE)
+
+    cluster.left_behind = left_behind()
+    with pytest.raises(Unavailable, match=f"the member of head {D}, which was removed"):
+        await cluster.rotations[A].rotate()
+    assert {a.believed for a in cluster.authorities.values()} == {("old",)}
 
 
 def test_a_record_that_others_have_not_heard_of_holds_up_the_step() -> None:

@@ -174,6 +174,19 @@ async def test_what_could_not_be_given_back_is_free_to_the_same_agent(heads: Hea
     await locks.acquire(NAME, "clean")
 
 
+async def test_what_could_not_be_given_back_can_be_later_for_the_others(heads: Heads) -> None:
+    locks = heads.start(A)
+    async with locks.holding(NAME, "restart a member"):
+        await locks.give_back_left(NAME)  # it is held
+        assert await heads.store.get(Kind.LOCK, NAME) is not None
+        heads.store.age = 1.0
+    heads.store.age = None
+    await heads.start(B).give_back_left(NAME)  # it is another's
+    assert await heads.store.get(Kind.LOCK, NAME) is not None
+    await locks.give_back_left(NAME)
+    await heads.start(B).acquire(NAME, "restart another")
+
+
 async def test_changes_are_made_with_the_proof_or_not_at_all(heads: Heads) -> None:
     lock = await heads.start(A).acquire(NAME, "clean")
     change = Put(Kind.IMAGE, C, {}, expect=ABSENT)

@@ -167,8 +167,11 @@ class HeadEngine:
             await self._rescue()
 
     async def believed(self) -> str | None:
-        """The CAs (PEM) that this head's running etcd believes; None where it runs none."""
-        return await self._founder.unit().believed() if self._choice.directory else None
+        """The CAs (PEM) that this head's running etcd believes, "" while it is not ready; None where it runs none."""
+        if not self._choice.directory:
+            return None
+        believed = await self._founder.unit().believed()
+        return believed if believed is None or await self._is_ready() else ""
 
     # --- The loop ---
 
@@ -336,6 +339,15 @@ class HeadEngine:
         """Begin a new member in place of one that is lost."""
         log.warning("Database member lost: beginning another", reason=self.problem)
         await self._attach(await self.invite(self._config.head.uid, self._founder.member("").peer_url))
+
+    async def _is_ready(self) -> bool:
+        """Whether this head's own member answers and knows a leader."""
+        assert self._opened.client is not None  # it has a member: so it is etcd
+        url = self._founder.member(self._choice.directory).client_url
+        try:
+            return (await Cluster(self._opened.client).status(url)).leader != 0
+        except AgentError:
+            return False
 
     async def _is_alone(self) -> bool:
         heads = await self.store.records(Kind.HEAD)

@@ -29,6 +29,9 @@ READY = 15.0
 LONGEST_PAUSE = 60.0
 """Seconds between two starts of a member that does not stay up; systemd itself starts again what crashed."""
 
+LOCK = "database-member"
+"""The lock of whoever restarts its member: the others could not do without two."""
+
 MEMBER_DOWN, MEMBER_LOST = "member-down", "member-lost"
 """Codes: this head's own member does not stay up; it has no data, and must not be started."""
 
@@ -76,9 +79,12 @@ class Keeper:
         else:
             await self._move(member, opened)
             await unit.run(settings, authorities, timeout=READY)
-        if answers and not same and not changing:
+        if not answers or changing:
+            return
+        if not same:
             await self._move(member, opened)
             await self._restart(member, settings, authorities, opened)
+        await self._locks.give_back_left(LOCK)  # at once after the restart etcd may not have taken it
 
     async def _start_again(self, unit: EtcdUnit, settings: str, authorities: str) -> None:
         """Start a member that does not answer: less and less often where it does not stay up, as a removed one."""
@@ -105,7 +111,7 @@ class Keeper:
             return
         work = "restart this head's database member"
         try:
-            async with self._locks.holding("database-member", work):
+            async with self._locks.holding(LOCK, work):
                 if reason := objection(await opened.membership.members(), member.uid):
                     raise Unavailable(f"cannot {work} for its changed configuration: {reason}")
                 await self._founder.unit().run(settings, authorities, timeout=READY)
