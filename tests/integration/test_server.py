@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -251,6 +252,35 @@ async def test_stop_waits_for_a_request_in_flight(tmp_path: Path) -> None:
         assert answer.status == 409
         assert answer.headers["Connection"] == "close"
         answer.release()
+
+
+async def test_a_stop_for_a_bug_waits_for_a_request_in_flight_too(tmp_path: Path) -> None:
+    path, slow, left = tmp_path / "s", Slow(), list[int]()
+
+    async def bug() -> None:
+        await slow.entered.wait()
+        raise LookupError
+
+    async def run(listener: socket.socket) -> None:
+        async with asyncio.TaskGroup() as group:  # as the agent's own: it cancels who serves
+            try:
+                async with served(path, [row("GET", "/slow", slow)], drain=0.01, others=[listener]) as api:
+                    _, stranger = await asyncio.open_connection(*listener.getsockname())
+                    await wait_for(lambda: api.traffic.connections()["stranger"])
+                    group.create_task(bug())
+                    await asyncio.Event().wait()
+            finally:
+                left.append(api.traffic.in_flight)
+                stranger.close()
+
+    async with client(path) as session:
+        running = asyncio.create_task(run(socket.create_server(("127.0.0.1", 0))))
+        await wait_for(path.exists)
+        async with session.get("/slow") as answer:
+            assert answer.status == 409
+        with pytest.raises(ExceptionGroup):
+            await running
+    assert left == [0]
 
 
 @pytest.mark.parametrize("before", [b"", b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"], ids=["new", "kept"])

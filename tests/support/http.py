@@ -49,8 +49,12 @@ async def served(
     drain: float | Callable[[], float] = 0.0,
     in_flight: float = IN_FLIGHT,
     rooms: Mapping[str, object] | None = None,
+    others: Sequence[socket.socket] = (),
 ) -> AsyncIterator[Api]:
-    """The agent's HTTP server with these rows, and the rooms that they enter, on a Unix socket at `path`."""
+    """The agent's HTTP server with these rows, and the rooms that they enter, on a Unix socket at `path`.
+
+    `others` are listened on too, with TLS that never comes about, for want of a certificate.
+    """
     live = Live(Config())
     given = {
         "live": live,
@@ -64,7 +68,7 @@ async def served(
     api = Api(entered, OpenGate(), routes)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with unix_listener(path) as sock:
-        async with serving(api, [sock], tls, drain if callable(drain) else lambda: drain, in_flight):
+        async with serving(api, [sock, *others], tls, drain if callable(drain) else lambda: drain, in_flight):
             yield api
 
 
