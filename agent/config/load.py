@@ -50,6 +50,7 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Config:
     if storage and "root" not in given.get("files", {}):
         root = _value(PATH, storage, origin, config.head.base_ini_storage_key)
         config = replace(config, files=replace(config.files, root=root))
+    _check_apart(config, path)
     return replace(config, peer_url=base.get("etcd.peer_url", ""))
 
 
@@ -117,6 +118,17 @@ def _value(kind: Value[Any], raw: str, where: str, name: str) -> Any:
     except ValueError:
         shown = _CREDENTIALS.sub("//...@", raw.strip())[:80]
         raise ConfigError(f"{where}: {name}: {shown!r} is not allowed; must be {kind.allowed}") from None
+
+
+def _check_apart(config: Config, path: Path) -> None:
+    """Raises ConfigError where the agent's own files lie in the store: no object refers to them, so they would go."""
+    root = config.files.root
+    for own in (config.state.directory, config.database.path.parent):
+        if own.is_relative_to(root):
+            raise ConfigError(
+                f"{path}: [files] root: {root} is no store: the agent keeps its keys and its database in {own}, and "
+                "they would count as unused files; must be a directory of its own"
+            )
 
 
 def _text(path: Path, why: str) -> str:

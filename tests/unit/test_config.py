@@ -90,6 +90,25 @@ def test_what_is_wrong_is_named_with_file_line_key_and_what_is_allowed(
         assert word in message
 
 
+@pytest.mark.parametrize(
+    ("text", "refusal"),
+    [
+        ("[files]\nroot = /var/lib/clusterware-head-agent\n", "/var/lib/clusterware-head-agent is no store"),
+        ("[files]\nroot = /var/lib\n", "keys and its database in /var/lib/clusterware-head-agent,"),
+        ("[files]\nroot = /srv\n[database]\npath = /srv/db/agent.db\n", "keys and its database in /srv/db,"),
+        ("[files]\nroot = /var/lib/clusterware-head-agent/images\n", ""),
+        ("[files]\nroot = /var/lib/clusterware\n", ""),
+    ],
+)
+def test_a_store_that_holds_the_agents_own_files_is_refused(tmp_path: Path, text: str, refusal: str) -> None:
+    """One below them is no danger to them."""
+    text = f"[head]\nuid = {UID}\n{text}"
+    if refusal:
+        assert refusal in refused(tmp_path, text)
+    else:
+        load(written(tmp_path, text), {})
+
+
 def test_a_password_in_a_url_is_refused_and_not_repeated(tmp_path: Path) -> None:
     told = refused(tmp_path, f"[head]\nuid = {UID}\n[etcd]\nendpoints = https://root:hu@sh@10.0.0.1:2379\n")
 
