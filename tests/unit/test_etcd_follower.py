@@ -1,4 +1,4 @@
-"""The follower of etcd's changes, left for another member by several at once."""
+"""The follower of etcd's changes: left for another member by several at once, and where somebody else wrote."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from agent.adapters.etcd.client import EtcdClient
 from agent.adapters.etcd.endpoints import Endpoints
 from agent.adapters.etcd.keys import Layout
 from agent.adapters.etcd.watch import Follower
-from agent.adapters.etcd.wire import Header, Ranged
+from agent.adapters.etcd.wire import Header, KeyValue, Ranged
 from tests.support.clock import StillClock
+from tests.support.logs import log_lines
 from tests.support.waiting import wait_for
 
 
@@ -26,10 +27,12 @@ class SilentEtcd:
         self.endpoints = Endpoints(["http://one"], StillClock())
         self.on_failure: Any = None
         self.watches = 0
+        self.keys: tuple[KeyValue, ...] = ()
+        """What it holds after all, whatever it is asked for."""
 
     async def range(self, *_: Any, **__: Any) -> Ranged:
-        """Nothing, as of revision 1."""
-        return Ranged(Header(revision=1))
+        """What it holds as of revision 1."""
+        return Ranged(Header(revision=1), self.keys)
 
     @asynccontextmanager
     async def stream(self, *_: Any) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -55,3 +58,19 @@ async def test_whoever_finds_that_the_watch_is_behind_may_say_so_while_it_is_bei
     following.cancel()
     with pytest.raises(asyncio.CancelledError):
         await following
+
+
+async def test_a_generation_that_somebody_else_wrote_is_told_and_does_not_end_the_agent() -> None:
+    etcd = SilentEtcd()
+    etcd.keys = (KeyValue(b"/a/current", b"hello", 1),)
+    follower = Follower(cast("EtcdClient", etcd), Layout("/a/"), Cache(), lambda _kinds: None)
+    with log_lines() as lines:
+        following = asyncio.create_task(follower.run())
+        await wait_for(lambda: lines or following.done())
+        etcd.keys = ()
+        await wait_for(lambda: etcd.watches == 1 or following.done())
+    following.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await following
+    assert [line["event"] for line in lines][:1] == ["Database cannot be followed"]
+    assert "/a/" in lines[0]["reason"]

@@ -13,7 +13,7 @@ from agent.adapters.etcd.client import PAUSE, EtcdClient
 from agent.adapters.etcd.errors import Again, Compacted, NoQuorum
 from agent.adapters.etcd.keys import Current, Layout
 from agent.adapters.etcd.wire import Body, Line, Ranged, Watched, get
-from agent.errors import AgentError
+from agent.errors import AgentError, Unavailable
 from agent.model import Kind
 
 log = structlog.get_logger()
@@ -76,7 +76,11 @@ class Follower:
     async def _list(self) -> None:
         """Read everything as of one revision into the cache."""
         found = await self._client.range(self._layout.current)
-        current = msgspec.json.decode(found.kvs[0].value, type=Current) if found.kvs else Current()
+        try:
+            current = msgspec.json.decode(found.kvs[0].value, type=Current) if found.kvs else Current()
+        except msgspec.MsgspecError as err:
+            where = self._layout.current.decode()
+            raise Unavailable(f"{where} in etcd is not what this agent wrote: put its value back") from err
         at = found.kvs[0].mod_revision if found.kvs else 0
         revision = found.header.revision
         changes = [change async for change in self._pages(current.generation, revision)]
