@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import copy
+import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from agent.ctl.choice import label, own
@@ -69,16 +70,39 @@ def _agree(arguments: argparse.Namespace, command: Command, plans: Mapping[str, 
 def _ask_all(
     each: Mapping[str, argparse.Namespace], do: Callable[[argparse.Namespace], Any], at_a_time: int
 ) -> dict[str, Any]:
-    def one(arguments: argparse.Namespace) -> Any:
-        try:
-            return do(arguments)
-        except Failure as failure:
-            return failure
+    """What each came to, its Failure included. Whoever waits no longer (Ctrl-C) leaves the others behind at once."""
+    left = deque(each.items())
+    told: dict[str, Any] = {}
+
+    def ask_on() -> None:
+        while left:
+            try:
+                uid, arguments = left.popleft()
+            except IndexError:  # another thread was faster
+                return
+            told[uid] = _come_to(do, arguments)
 
     if at_a_time == 1:
-        return {uid: one(arguments) for uid, arguments in each.items()}
-    with ThreadPoolExecutor(at_a_time) as pool:
-        return dict(zip(each, pool.map(one, each.values()), strict=True))
+        ask_on()
+    else:
+        # No pool of concurrent.futures: it would hold the command up until the slowest has answered.
+        threads = [threading.Thread(target=ask_on, daemon=True) for _ in range(min(at_a_time, len(each)))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    for outcome in told.values():
+        if isinstance(outcome, Exception) and not isinstance(outcome, Failure):
+            raise outcome
+    return {uid: told[uid] for uid in each}
+
+
+def _come_to(do: Callable[[argparse.Namespace], Any], arguments: argparse.Namespace) -> Any:
+    """What it does, or what it raises: the thread that asks is not the one that tells."""
+    try:
+        return do(arguments)
+    except Exception as err:  # noqa: BLE001  # raised again by whoever waits for the thread
+        return err
 
 
 def merged(answers: Answers, names: Mapping[str, str]) -> Outcome:

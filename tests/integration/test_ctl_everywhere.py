@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from agent.ctl.outcome import Exit
 from tests.support.ctl import ONE, THREE, THREE_HEADS, TWO, ctl, service
 from tests.support.scripted_agent import Answers, Asked, Envelope, ok, refused, scripted
+from tests.support.terminal import at_terminal
 
 DONE = {
     "name": "chronyd",
@@ -147,3 +150,29 @@ def test_what_cannot_be_meant_is_one_line_with_the_next_step(tmp_path: Path, wor
 def test_what_only_this_head_does_may_be_said_with_its_own_name(tmp_path: Path) -> None:
     with scripted(tmp_path, {**ANSWERS, "GET /database/backups": ok([])}) as agent:
         assert ctl(agent.socket, "--head", "rack-a", "database", "backups").returncode == 0
+
+
+@pytest.mark.parametrize("words", ["services", "services --watch"])
+def test_ctrl_c_waits_for_no_head_that_has_not_answered(tmp_path: Path, words: str) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def slow(asked: Asked) -> Envelope:
+        if asked.head is not None:
+            begun.set()
+            ended.wait(60)
+        return ok([])
+
+    answers: Answers = {
+        "GET /heads": ok(THREE_HEADS),
+        "GET /head/peerurl": ok({"uid": ONE}),
+        "GET /head/services": slow,
+    }
+    with scripted(tmp_path, answers) as agent, at_terminal(agent.socket, "--all-heads", *words.split()) as session:
+        try:
+            assert begun.wait(20)
+            session.interrupts()
+            status = session.ended()
+        finally:
+            ended.set()
+    assert status == (0 if "--watch" in words else -signal.SIGINT)
+    assert "Traceback" not in session.seen
