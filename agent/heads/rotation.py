@@ -26,6 +26,13 @@ SETTLE = 120.0
 LOOK = 0.5
 """Seconds between two looks at where the heads stand."""
 
+_SAYS = {
+    Step.TRUST: "believe the new CA as well",
+    Step.ISSUE: "have certificates of the new CA",
+    Step.DROP: "believe the new CA alone",
+}
+"""What is to come about on a head, for whoever asks how far it is."""
+
 
 def standing_in_the_way(step: Step, new: str, states: Mapping[str, CaState]) -> str | None:
     """What still has to happen on some head before `step` has been done everywhere; None when it has."""
@@ -140,12 +147,13 @@ class Rotation:
     async def _everywhere(self, step: Step, pair: CaPair | None, new: str) -> None:
         await self._without_those_left_behind()
         states = await self._all()
-        before = list(Step).index(step) * len(states)
+        each = len(states) + 1  # every head is told, and then all are waited for
+        before, total = list(Step).index(step) * each, len(Step) * each
         for number, (uid, state) in enumerate(states.items()):
-            self.progress = Progress(before + number, len(Step) * len(states), f"{step} on {uid}")
+            self.progress = Progress(before + number, total, f"{_SAYS[step]}: {uid}")
             if not _done(step, new, state):
                 await self._tell(uid, step, pair)
-        self.progress = Progress(before + len(states), len(Step) * len(states), f"{step} on all heads")
+        self.progress = Progress(before + len(states), total, f"{_SAYS[step]}: all heads")
         deadline = self._clock.monotonic() + SETTLE
         while (what := standing_in_the_way(step, new, await self._all())) is not None:
             if self._clock.monotonic() > deadline:

@@ -158,7 +158,7 @@ async def test_how_far_it_is_can_be_asked_of_the_head_that_drives(cluster: Clust
     cluster.asked = ask
     await cluster.rotations[A].rotate()
     ask()
-    assert told == [None, *((done, 9) for done in (1, 2, 4, 5, 7, 8)), None]
+    assert told == [None, *((done, 12) for done in (1, 2, 5, 6, 9, 10)), None]
 
 
 async def test_a_head_alone_exchanges_its_own() -> None:
