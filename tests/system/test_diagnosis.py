@@ -98,7 +98,7 @@ def test_an_agent_that_a_wrong_configuration_ended_is_told_without_it(ill: Head)
     wait_for(  # until its socket is out of patience too, systemd starts it for whoever asks
         lambda: "(status 78)" in found(ill, answers=False).get("agent", {}).get("detail", ""),
         "the agent to be given up",
-        60,
+        120,
     )
     bad = found(ill, answers=False)
     assert bad["configuration"]["detail"].endswith("separated by commas")

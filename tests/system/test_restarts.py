@@ -123,7 +123,7 @@ def test_connections_do_not_start_a_badly_configured_agent_for_ever(fresh: Calla
         argv = ["curl", "-sk", "--max-time", "1", "https://localhost:52390/"]
         return one.run(*argv, check=False).returncode == 7
 
-    wait_for(refused, "the socket to give up", 60)
+    wait_for(refused, "the socket to give up", 120)
     assert one.show("clusterware-head-agent.socket", "Result") == "trigger-limit-hit"
     assert len([line for line in one.journal().splitlines() if line.startswith("clusterware-head-agent:")]) <= 21
 
