@@ -14,7 +14,7 @@ from tests.support.unit_specs import Behaviour, Spec
 
 ONE = "clusterware-t-one.service"
 TEMPLATE, INSTANCE = "clusterware-t-many@.service", "clusterware-t-many@7.service"
-PATIENCE = 10.0
+PATIENCE = 30.0
 PATTERNS = ("clusterware-t-*.service", "elsewhere-t.service")
 
 

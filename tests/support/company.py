@@ -129,7 +129,7 @@ def head(directory: Path, number: int, extra: str = "") -> HeadDaemon:
 
 
 async def eventually(
-    look: Callable[[], Awaitable[dict[str, Any]]], good: Callable[[dict[str, Any]], bool], *, seconds: float = 15.0
+    look: Callable[[], Awaitable[dict[str, Any]]], good: Callable[[dict[str, Any]], bool], *, seconds: float = 30.0
 ) -> dict[str, Any]:
     """What `look` sees once it is good; nothing signals it here. Raises AssertionError after `seconds`."""
     deadline = asyncio.get_running_loop().time() + seconds

@@ -264,8 +264,9 @@ def bodies(fields: Sequence[str]) -> Iterator[bytes]:
     for name in (*fields, *NAMES):
         for value in VALUES:
             yield json.dumps({name: value}).encode()
-            yield json.dumps({**sound(fields), name: value}).encode()
-    for value in VALUES:
+            if whole := sound(fields):
+                yield json.dumps({**whole, name: value}).encode()
+    for value in VALUES if fields else ():
         yield json.dumps(dict.fromkeys(fields, value)).encode()
 
 
