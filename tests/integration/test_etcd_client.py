@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -18,6 +19,7 @@ from agent.model import Kind
 from agent.ports import Put
 from tests.support.etcd import Etcd, etcd, one_etcd
 from tests.support.etcd_relay import relaying
+from tests.support.waiting import wait_for
 
 __all__ = ["one_etcd"]
 
@@ -153,3 +155,23 @@ async def test_when_the_data_were_replaced_under_the_agent_its_records_are_kept_
             with pytest.raises(Unavailable, match="another cluster"):
                 await store.commit(Put(Kind.IMAGE, "b" * 32, {}))
             assert len(await store.records(Kind.IMAGE)) == 1
+
+
+async def test_a_write_that_is_lost_with_its_leader_is_given_up_once_there_is_another() -> None:
+    """However long it was to be waited for; and the member that was asked is not to blame."""
+    with etcd(3, heartbeat=50, election=300) as three:
+        async with client_of(three) as looking:
+            leader = await three.leader(looking)
+        follower = next(member for member in three.members if member is not leader)
+        async with relaying(follower.url) as relay, client_of(three, relay.url) as client:
+            await client.range(b"a")
+            relay.hold = 1
+            writing = asyncio.ensure_future(client.txn(relay.url, [], [put(b"a", b"1")], [], seconds=600))
+            await wait_for(lambda: relay.late)
+            leader.freeze()
+            with pytest.raises(Again, match="another leader") as lost:
+                await writing
+            assert lost.value.sent
+            assert client.endpoints.trusted(relay.url)
+            await write(client, b"a", b"2")
+            assert [kv.value for kv in (await client.range(b"a")).kvs] == [b"2"]

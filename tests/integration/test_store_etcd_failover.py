@@ -117,6 +117,23 @@ async def test_when_the_leader_is_killed_no_answered_write_is_lost(usual: Etcd) 
     assert writer.gap <= 3.0
 
 
+async def test_when_the_leader_is_frozen_no_answered_write_is_lost_or_made_twice(plain: Etcd) -> None:
+    leader, follower, _ = await roles(plain)
+    async with opened(plain, follower, A, "/hung/") as store:
+        writer = Writer(store)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(writer.run())
+            await writer.more()
+            leader.freeze()
+            await writer.more()
+            leader.thaw()
+            await writer.more()
+            writer.enough.set()
+        kept = [record.uid for record in await store.records(Kind.IMAGE)]
+    assert set(writer.written) <= set(kept)
+    assert writer.gap <= 3.0
+
+
 async def test_a_frozen_member_is_left_within_moments(plain: Etcd) -> None:
     _, follower, _ = await roles(plain)
     async with opened(plain, follower, A, "/frozen/") as store, asyncio.TaskGroup() as group:

@@ -15,7 +15,8 @@ import msgspec
 
 from agent.adapters.etcd.endpoints import Endpoints
 from agent.adapters.etcd.errors import Again, Foreign, InDoubt, NoQuorum, judged
-from agent.adapters.etcd.wire import Answer, Body, Header, Ranged, Txn, Version, get
+from agent.adapters.etcd.succession import LOOK, next_leader
+from agent.adapters.etcd.wire import Answer, Body, Header, Ranged, Status, Txn, Version, get
 from agent.errors import AgentError
 from agent.ports import Clock
 
@@ -73,10 +74,30 @@ class EtcdClient:
         """Read a key, or those up to `end`, as of the newest revision unless told; raises NoQuorum, Compacted."""
         return await self.call("kv/range", get(key, end, revision=revision, limit=limit, **more), Ranged)
 
-    async def txn(self, url: str, compare: list[Body], success: list[Body], failure: list[Body]) -> Txn:
-        """Try a transaction at one member, once; raises Again, with `sent` when it may have happened."""
-        body = {"compare": compare, "success": success, "failure": failure}
-        return await self.attempt(url, "kv/txn", body, Txn)
+    async def txn(
+        self, url: str, compare: list[Body], success: list[Body], failure: list[Body], *, seconds: float = ATTEMPT
+    ) -> Txn:
+        """Try a transaction at one member, once; raises Again, with `sent` when it may have happened.
+
+        It is given up before its time where the leader has changed since: what that was passed is never answered.
+        """
+        trying = asyncio.create_task(
+            self.attempt(
+                url, "kv/txn", {"compare": compare, "success": success, "failure": failure}, Txn, seconds=seconds
+            )
+        )
+        succession = asyncio.create_task(next_leader(url, self.endpoints.all, self._term, self._look))
+        try:
+            await asyncio.wait((trying, succession), return_when=asyncio.FIRST_COMPLETED)
+            if trying.done():
+                return trying.result()
+            if not succession.result():
+                self._fail(url)
+            raise Again(f"{url}: no answer, and etcd has another leader since", sent=True)
+        finally:
+            for task in (trying, succession):
+                task.cancel()
+            await asyncio.gather(trying, succession, return_exceptions=True)
 
     async def call(
         self, path: str, body: Body, kind: type[A], *, deadline: float = DEADLINE, attempt: float = ATTEMPT
@@ -142,6 +163,17 @@ class EtcdClient:
             if response.status != 200 or response.content_type != "application/json":
                 raise judged(response.status, content)
             return content
+
+    async def _look(self, url: str) -> Status | None:
+        """What a member says of itself at once; that it does not is nothing against it."""
+        with contextlib.suppress(TimeoutError, OSError, aiohttp.ClientError, msgspec.MsgspecError, Again, AgentError):
+            async with asyncio.timeout(LOOK):
+                content = await self._post(url, "maintenance/status", {})
+            status = msgspec.json.decode(content, type=Status, strict=False)
+            if status.leader:
+                self.admit(url, status.header)
+            return status
+        return None
 
     @contextlib.asynccontextmanager
     async def stream(self, url: str, path: str, body: Body) -> AsyncIterator[AsyncIterator[bytes]]:
