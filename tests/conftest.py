@@ -12,9 +12,14 @@ from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 # A shell that runs this in the background may have it ignore Ctrl-C, and all that it starts with it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes, or its making, says how busy the machine is and nothing of what is tested.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 def _threads() -> set[str]:

@@ -246,7 +246,7 @@ worlds = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(worlds, st.integers(1, 20), st.sampled_from(["store", "housekeeping", "engine"]))
 def test_clean_cut_off_anywhere_and_run_again_ends_as_one_that_was_not(
     world: dict[str, Any], steps: int, where: str
@@ -299,7 +299,7 @@ async def _cleaned(directory: Path, world: dict[str, Any], where: str | None, st
     return await room.tombstones(), sorted(room.housekeeping.left), room.store.work
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(worlds)
 def test_after_a_clean_there_is_nothing_left_to_plan(world: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as place:

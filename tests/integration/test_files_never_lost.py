@@ -174,5 +174,5 @@ class FileLives(RuleBasedStateMachine):
 
 
 TestFileLives = FileLives.TestCase
-TestFileLives.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestFileLives.settings = settings(max_examples=60, stateful_step_count=30)
 pytestmark = pytest.mark.timeout(180)

@@ -254,4 +254,4 @@ class Together(RuleBasedStateMachine):
 
 
 TestTogether = Together.TestCase
-TestTogether.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)
+TestTogether.settings = settings(max_examples=100, stateful_step_count=25)

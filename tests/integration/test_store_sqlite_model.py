@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from typing_extensions import override
@@ -116,7 +116,5 @@ TestBothStores = pytest.mark.timeout(300)(BothStores.TestCase)
 TestBothStores.settings = settings(
     max_examples=25,
     stateful_step_count=15,
-    deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.target],  # shrinking takes minutes
-    suppress_health_check=[HealthCheck.too_slow],
 )

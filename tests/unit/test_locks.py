@@ -348,4 +348,4 @@ class Workers(RuleBasedStateMachine):
 
 
 TestWorkers = Workers.TestCase
-TestWorkers.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+TestWorkers.settings = settings(max_examples=80, stateful_step_count=40)
