@@ -250,7 +250,7 @@ class HeadEngine:
 
     async def _has_come_back(self) -> bool:
         """Whether the loop was faster: it has begun this head's member anew since the head was invited."""
-        if not self._choice.directory:
+        if not self._choice.directory or not await self._is_ready():
             return False
         try:
             members = await self.members()

@@ -11,8 +11,16 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import permutations
+from pathlib import Path
 
 NETWORK = "10.77.0"
+RESERVED = "/net/ipv4/ip_local_reserved_ports"
+SYSCTL = Path(__file__).parents[3] / "packaging/clusterware-head-agent.sysctl"
+
+
+def reserved_ports() -> str:
+    """The ports that the packages have the kernel give to no outgoing connection."""
+    return SYSCTL.read_text().rpartition(" = ")[2].strip()
 
 
 @dataclass(slots=True)
@@ -46,6 +54,8 @@ class Network:
                 f"route add default via {NETWORK}.1",
                 inside=name,
             )
+            # As systemd-sysctl does on a real head; in a container it may not write there.
+            self._do("nsenter", f"--net=/run/netns/{name}", "tee", "/proc/sys" + RESERVED, stdin=reserved_ports())
             self.addresses[name] = address
         return self.addresses[name]
 
