@@ -152,6 +152,8 @@ class Rotation:
         for number, (uid, state) in enumerate(states.items()):
             self.progress = Progress(before + number, total, f"{_SAYS[step]}: {uid}")
             if not _done(step, new, state):
+                if step is Step.ISSUE:  # whoever drives another at the same time may have told any of them since
+                    _need_all_to_believe(new, await self._all())
                 await self._tell(uid, step, pair)
         self.progress = Progress(before + len(states), total, f"{_SAYS[step]}: all heads")
         deadline = self._clock.monotonic() + SETTLE
@@ -200,6 +202,17 @@ class Rotation:
         if answer.status != 200:
             raise Unavailable(f"cannot exchange the CA: head {uid} answered: {answer.reason}")
         return msgspec.convert(answer.data, CaState)
+
+
+def _need_all_to_believe(new: str, states: Mapping[str, CaState]) -> None:
+    """Raises Conflict where a head has been told of another CA: it would refuse whoever shows a certificate of this."""
+    for uid, state in sorted(states.items()):
+        if new not in (state.issuing, state.next):
+            raise Conflict(
+                f"another head drives an exchange of the CA too, of which head {uid} was told: wait for the end of that, "
+                "then ask again",
+                code="busy",
+            )
 
 
 def _done(step: Step, new: str, state: CaState) -> bool:

@@ -77,6 +77,8 @@ class Cluster(Peers):
         self.told: list[tuple[str, str]] = []
         self.dies_after: int | None = None
         self.asked: Callable[[], object] = lambda: None
+        self.looked_at: Callable[[str], object] = lambda _: None
+        """What happens once a head has said where it stands."""
         self.left_behind: Iterator[list[str]] = repeat([])
 
     def _rotation(self, uid: str) -> Rotation:
@@ -120,6 +122,7 @@ class Cluster(Peers):
             state = await rotation.do(Step(body["step"]), CaPair(body["ca"]) if "ca" in body else None)
         else:
             state = await rotation.state()
+            self.looked_at(uid)
         return PeerAnswer(200, {"success": True, "data": msgspec.to_builtins(state)})
 
     @override
@@ -236,6 +239,26 @@ async def test_a_removed_heads_member_that_stays_holds_it_up_before_anything_has
     with pytest.raises(Unavailable, match=f"the member of head {D}, which was removed"):
         await cluster.rotations[A].rotate()
     assert {a.believed for a in cluster.authorities.values()} == {("old",)}
+
+
+async def test_nobody_issues_once_another_exchange_has_begun_that_any_head_was_told_of(cluster: Cluster) -> None:
+    """It was begun in the same second, on another head: a certificate of the one CA that head would refuse."""
+
+    def overtake() -> None:
+        if len(cluster.told) == 2:  # all believe the new one, and this one driver has just seen that
+            cluster.authorities[C].next = "theirs"
+
+    cluster.looked_at = lambda uid: overtake() if uid == C else None
+    with pytest.raises(Conflict, match=f"head {C}"):
+        await cluster.rotations[A].rotate()
+    assert [step for _, step in cluster.told] == ["trust", "trust"]
+    assert {a.issuing for a in cluster.authorities.values()} == {"old"}
+
+    cluster.looked_at = lambda _: None
+    await cluster.rotations[B].rotate()
+    (left,) = {a.believed for a in cluster.authorities.values()}
+    assert len(left) == 1
+    assert left != ("old",)
 
 
 def test_a_record_that_others_have_not_heard_of_holds_up_the_step() -> None:
