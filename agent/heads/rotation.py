@@ -209,8 +209,8 @@ def _need_all_to_believe(new: str, states: Mapping[str, CaState]) -> None:
     for uid, state in sorted(states.items()):
         if new not in (state.issuing, state.next):
             raise Conflict(
-                f"another head drives an exchange of the CA too, of which head {uid} was told: wait for its end, then ask "
-                "again",
+                f"another head drives an exchange of the CA too, of which head {uid} was told: wait for its end, "
+                "then ask again",
                 code="busy",
             )
 
