@@ -62,7 +62,8 @@ class Admission:
         """Let this head in and give it what it needs; the same head asking again is given the same again.
 
         `once`: the token that it came with, where that is good for one head. Raises Conflict (`version`, `clock`,
-        `engine`, `uid-taken`, `full`, `no-member`), Denied (`token-used`, `token-elsewhere`), Invalid, or Unavailable.
+        `engine`, `uid-taken`, `full`, `no-member`, `busy`), Denied (`token-used`, `token-elsewhere`), Invalid, or
+        Unavailable.
         """
         check_protocol(asked.protocol, asked.version, __version__)
         check_clocks(asked.time, self._clock.now())
@@ -73,6 +74,7 @@ class Admission:
         async with self._turn:
             await self._registry.load()
             self._check_member()
+            await self._check_nobody_comes(asked)
             issued = await self._registrar().certify(asked.request, asked.uid, asked.names, fields.get("addresses", ()))
             fields |= {"ca_pem": issued.ca_pem, "key_sha256": issued.key_sha256, "version": asked.version[:100]}
             record = await until_settled(lambda: self._write(asked.uid, fields, issued, once))
@@ -137,6 +139,19 @@ class Admission:
         members = self._registry.members
         if members.self_uid not in members.heads:
             raise Conflict("this head is not in its cluster any more: ask another head to let you in", code="no-member")
+
+    async def _check_nobody_comes(self, asked: JoinRequest) -> None:
+        """Raises Conflict while the engine has a learner of another head's, as it takes one at a time.
+
+        Before anything is written of this newcomer, which asks again: of a learner that comes only now, `invite` tells.
+        """
+        for member in await self._engine.members():
+            if not member.voter and member.head != asked.uid and member.peer_url != asked.peer_url:
+                raise Conflict(
+                    f"the database takes in one head at a time, and another ({member.head}) is just coming: try again "
+                    "in a minute, or remove that one if it is down",
+                    code="busy",
+                )
 
     async def _write(self, uid: str, fields: Body, issued: Issued, once: Claims | None) -> Record:
         """Write the newcomer's record, once; raises Conflict, and Stale when another write came in between."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -25,6 +27,10 @@ log = structlog.get_logger()
 
 PROBE = PATH
 """What a member is asked to see whether it takes this head for one: for known heads only, and cheap."""
+QUEUE = 180.0
+"""Seconds that a newcomer waits for others that are joining: each takes some ten, and a cluster has fifteen at most."""
+AGAIN = 1.0
+"""Seconds after which it asks again, at most; jittered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +133,7 @@ class Joining:
         if before.cluster != met.cluster and any(record.kind in OBJECT_KINDS for record in before.records):
             with steps.doing("back up the database"):
                 await self._means.backup()
-        with steps.doing("ask to be let in"):
-            welcome = await sponsor.ask(await self._request())
+        welcome = await self._let_in(sponsor, steps)
         try:
             with steps.doing("take over the certificate"):
                 await self._credentials().adopt(met.cluster, welcome.issued)
@@ -148,6 +153,25 @@ class Joining:
             raise
         log.warning("Joined a cluster", cluster=met.cluster, peer=met.uid, url=invitation.url)
         return Joined(met.cluster, self._registry.self_uid, met.uid, already=False, steps=steps.all)
+
+    async def _let_in(self, sponsor: Sponsor, steps: Steps) -> Welcome:
+        """Ask to be let in, and again while others are joining; raises what the cluster has against it."""
+        with steps.doing("ask to be let in") as asking:
+            try:
+                return await sponsor.ask(await self._request())
+            except Conflict as err:
+                if err.code != "busy":
+                    raise
+                asking.result = "others are joining"
+        ends = self._clock.monotonic() + QUEUE
+        with steps.doing("wait for its turn, as another head is joining"):
+            while True:
+                await asyncio.sleep(random.uniform(AGAIN / 2, AGAIN))
+                try:
+                    return await sponsor.ask(await self._request())
+                except Conflict as err:
+                    if err.code != "busy" or self._clock.monotonic() >= ends:
+                        raise
 
     async def _have_a_database(self, *, force: bool) -> None:
         """Raises Unavailable while this head's own database cannot be read, unless it is to be given up unread."""

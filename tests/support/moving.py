@@ -131,6 +131,8 @@ class MemoryEngine(ClusterEngine, LocalEngine):
     """What the engine has against a head's leaving."""
     invited: list[str] = field(default_factory=list)
     dismissed: list[str] = field(default_factory=list)
+    coming: list[str] = field(default_factory=list)
+    """Heads that have no vote yet."""
     free: asyncio.Event = field(default_factory=asyncio.Event)
     """While it is not set, whoever is to be invited waits."""
 
@@ -145,8 +147,9 @@ class MemoryEngine(ClusterEngine, LocalEngine):
 
     @override
     async def members(self) -> Sequence[EngineMember]:
-        """Those that were invited."""
-        return [EngineMember(uid, "") for uid in self.invited]
+        """Those that were invited, and those that are coming."""
+        coming = [EngineMember(uid, f"https://{uid}", voter=False) for uid in self.coming]
+        return [EngineMember(uid, "") for uid in self.invited] + coming
 
     @override
     async def objection(self, uid: str) -> str | None:
