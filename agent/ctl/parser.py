@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 from agent import __version__
@@ -111,7 +111,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
 
 
 def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
-    """The parser for a command line; commands that it cannot mean are known by name only, to be quick."""
+    """The parser for a command line: commands that it cannot mean are there for its help only, to be quick."""
     top = _Parser(
         prog="cw-headctl",
         description="Operate the ClusterWare head agent of this head.",
@@ -123,7 +123,7 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
         _add(top, option)
     top._positionals.title = "commands"
     firsts = top.add_subparsers(metavar="COMMAND", required=True, prog="cw-headctl")  # else it loads much to find out
-    for name in dict.fromkeys(command.words[0] for command in COMMANDS):
+    for name in _meant(dict.fromkeys(command.words[0] for command in COMMANDS), words):
         rows = [command for command in COMMANDS if command.words[0] == name]
         text = GROUPS[name] if name in GROUPS else rows[0].text
         if all(row.hidden for row in rows):
@@ -140,13 +140,20 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     return top
 
 
+def _meant(names: Iterable[str], words: Sequence[str]) -> list[str]:
+    """The names that are typed; all of them where help lists them."""
+    helps = any(word in ("-h", "--hel", "--help") for word in words)
+    return [name for name in names if helps or name in words]
+
+
 def _group(first: argparse.ArgumentParser, rows: Sequence[Command], words: Sequence[str]) -> None:
     default = next((row for row in rows if row.default), None)
     if default is not None:
         first.set_defaults(command=default, **{_name(argument): argument.default for argument in default.arguments})
     first._positionals.title = "commands"
     seconds = first.add_subparsers(metavar="COMMAND", required=default is None, prog=first.prog)
-    for row in rows:
+    seen = _meant([row.words[1] for row in rows], words)
+    for row in (row for row in rows if row.words[1] in seen):
         also = " (the default)" if row.default else ""
         second = seconds.add_parser(
             row.words[1], help=f"{row.text}{also}", description=row.text, epilog=STATUSES, formatter_class=_Formatter
