@@ -46,14 +46,14 @@ def plan_removal(arguments: argparse.Namespace) -> Plan | Outcome:
     kept = reply.envelope.get("kept", [])
     data = {"removed": reply.data, "kept": kept}
     if not reply.data:
-        return _removed(reply)
-    lines = [*map(_kept, kept), f"{_amount(reply.data)} would go to the trash of {arguments.agent.where}."]
+        return _removed(arguments, reply)
+    lines = [*_kept(arguments, kept), f"{_amount(reply.data)} would go to the trash of {arguments.agent.where}."]
     return Plan(_doing(arguments), data, lines, _COLUMNS, _rows(reply.data))
 
 
 def remove(arguments: argparse.Namespace) -> Outcome:
     """Move the unused files, or those that are named, to the trash; degraded when some were kept."""
-    return _removed(_remove(arguments, "?force=1" if arguments.force else ""))
+    return _removed(arguments, _remove(arguments, "?force=1" if arguments.force else ""))
 
 
 def restore(arguments: argparse.Namespace) -> Outcome:
@@ -102,10 +102,10 @@ def _remove(arguments: argparse.Namespace, query: str) -> Reply:
     return ask(agent, "POST", f"/head/files/remove{query}", body, doing=doing, progress=look)
 
 
-def _removed(reply: Reply) -> Outcome:
+def _removed(arguments: argparse.Namespace, reply: Reply) -> Outcome:
     kept = reply.envelope.get("kept", [])
     lines = [f"Removed {file['filename']}, {bytes_text(file['size'])}" for file in reply.data]
-    lines += map(_kept, kept)
+    lines += _kept(arguments, kept)
     if reply.data:
         lines.append(f"In the trash: {_amount(reply.data)}; `cw-headctl files restore FILE` brings one back.")
         lines.append("The space is free once they have gone from there: `cw-headctl files empty-trash`.")
@@ -115,8 +115,10 @@ def _removed(reply: Reply) -> Outcome:
     return Outcome(data, lines=lines, exit=Exit.DEGRADED if kept else Exit.OK)
 
 
-def _kept(file: dict[str, Any]) -> str:
-    return f"Kept {file['filename']}: {file['reason']}"
+def _kept(arguments: argparse.Namespace, files: list[dict[str, Any]]) -> list[str]:
+    """Why some were not removed; one that was named may never have been there to be kept."""
+    said = "Not removed:" if arguments.filename else "Kept"
+    return [f"{said} {file['filename']}: {file['reason']}" for file in files]
 
 
 def _rows(files: list[dict[str, Any]]) -> list[tuple[Any, ...]]:

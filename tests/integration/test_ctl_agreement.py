@@ -140,6 +140,14 @@ def test_what_stays_is_told_with_its_reason_and_is_degraded(tmp_path: Path) -> N
     assert "Kept y: is in use" in done.stdout
 
 
+def test_what_was_named_and_stays_is_told_as_that(tmp_path: Path) -> None:
+    kept = [{"filename": "y.iso", "reason": "is not in the store, or is no regular file"}]
+    with scripted(tmp_path, {"POST /head/files/remove?dry_run=1": ok([], kept=kept)}) as agent:
+        done = ctl(agent.socket, "files", "rm", "y.iso")
+    assert done.returncode == Exit.DEGRADED
+    assert done.stdout == "Not removed: y.iso: is not in the store, or is no regular file\n"
+
+
 def test_files_that_are_named_are_the_only_ones_that_are_asked_for(tmp_path: Path) -> None:
     with scripted(tmp_path, ANSWERS) as agent:
         done = ctl(agent.socket, "files", "rm", "x.iso", "y.iso", "--yes")
