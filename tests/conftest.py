@@ -66,6 +66,13 @@ def _settled() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def _tasks(request: pytest.FixtureRequest) -> None:
+    """An event loop for each test that has none would take longer than most of those do."""
+    if request.node.get_closest_marker("asyncio") is not None:
+        request.getfixturevalue("_no_tasks_left")
+
+
+@pytest.fixture
 async def _no_tasks_left() -> AsyncIterator[None]:
     """Fail a test that leaves tasks behind."""
     files = _files()
