@@ -126,6 +126,7 @@ async def build(
         state_disk=kept.state_disk,
         store_disk=kept.store_disk,
         lost_lines=lost_lines,
+        certificate_ends=peers.certificate_ends,
     )
     verbs = objects(store)
     specs = {kind: records.spec for kind, records in verbs.items()}

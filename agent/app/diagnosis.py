@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -19,6 +19,7 @@ from agent.diagnosis import heads as heads_check
 from agent.diagnosis.certificates import Bears, CertificateSeen
 from agent.diagnosis.database import DatabaseSeen
 from agent.diagnosis.doctor import Check, Doctor, Looked
+from agent.diagnosis.finding import Finding
 from agent.diagnosis.heads import HeadSeen
 from agent.diagnosis.report import (
     BackupLine,
@@ -73,6 +74,8 @@ class Surroundings:
     state_disk: Disk
     store_disk: Disk
     lost_lines: Callable[[], int]
+    certificate_ends: Callable[[], Mapping[str, datetime]]
+    """When the certificates end that other heads showed last."""
 
 
 def doctor(around: Surroundings) -> Doctor:
@@ -144,9 +147,17 @@ class _Looks:
             *heads_check.hearing(self._uid, seen, around.live.config.heartbeat.timeout, PROTOCOL),
             *heads_check.versions(self._uid, seen, PROTOCOL),
             *clocks.clocks(self._uid, ahead),
+            *self._others_certificates(set(asked) - refusals.keys()),
         ]
         lines = tuple(self._line(one, len(heads) - 1) for one in seen)
         return Looked(findings, {"heads": lines, "standing": outlook.standing, "verdict": outlook.verdict})
+
+    def _others_certificates(self, answered: Collection[str]) -> list[Finding]:
+        """Of those that have answered just now: what others showed may be long ago."""
+        ends = {uid: until for uid, until in self._around.certificate_ends().items() if uid in answered}
+        if not ends:
+            return []
+        return certificates.of_others(ends, self._around.identity().ca_ends, self._around.clock.now())
 
     def _line(self, seen: HeadSeen, others: int) -> HeadLine:
         timeout = self._around.live.config.heartbeat.timeout

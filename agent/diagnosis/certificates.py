@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 
 from msgspec import Struct
 
-from agent.diagnosis.finding import Finding, days, failed, ok, warning
+from agent.diagnosis.finding import Finding, Level, days, failed, ok, warning
 
 CHECK = "certificates"
 DAY = 86400.0
@@ -61,3 +61,10 @@ def certificates(seen: Sequence[CertificateSeen], now: datetime) -> list[Finding
         else:
             found.append(ok(CHECK, subject, f"good for {days(left)}"))
     return found
+
+
+def of_others(ends: Mapping[str, datetime], ca_ends: datetime, now: datetime) -> list[Finding]:
+    """Which other heads' certificates are near their end, as they showed them; those that are not need no word."""
+    seen = [CertificateSeen(uid, Bears.HEAD, until) for uid, until in ends.items()]
+    found = certificates([*seen, CertificateSeen("this head", Bears.CA, ca_ends)], now)
+    return [one for one in found if one.level is not Level.OK and one.subject.startswith(Bears.HEAD)]

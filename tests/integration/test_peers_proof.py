@@ -240,6 +240,23 @@ async def test_a_connection_is_kept_until_the_record_changes(asking: Asking) -> 
         assert "not issued by the CA" in await asking.refusal()
 
 
+async def test_when_another_heads_certificate_ends_is_known_from_what_it_showed_last(asking: Asking) -> None:
+    ca = authority()
+    shown = certificate(ca, PEER)
+    assert asking.peers.certificate_ends() == {}
+    async with peer(asking, shown, ca):
+        await asking.peers.ask(PEER, "GET", "/x")
+        assert asking.peers.certificate_ends() == {PEER: shown.certificate.not_valid_after_utc}
+    begins, ends = around_now()
+    renewed = certificate(ca, PEER, valid=(begins, ends + timedelta(days=1)))
+    async with peer(asking, renewed, ca):
+        await asking.peers.ask(PEER, "GET", "/x")
+        assert asking.peers.certificate_ends() == {PEER: renewed.certificate.not_valid_after_utc}
+    async with peer(asking, certificate(authority(), PEER, valid=(begins, ends + timedelta(days=2))), ca):
+        await asking.refusal()  # what is not proved tells nothing
+        assert asking.peers.certificate_ends() == {PEER: renewed.certificate.not_valid_after_utc}
+
+
 async def test_a_removed_head_is_no_peer_and_its_connection_is_closed(asking: Asking) -> None:
     ca = authority()
     async with peer(asking, certificate(ca, PEER), ca) as there:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agent.diagnosis.certificates import Bears, CertificateSeen, certificates
+from agent.diagnosis.certificates import Bears, CertificateSeen, certificates, of_others
 from agent.diagnosis.finding import Level
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -57,3 +57,15 @@ def test_a_certificate_that_ends_with_its_ca_wants_another_ca() -> None:
     found = certificates([seen(Bears.HEAD, 20), seen(Bears.CA, 20)], NOW)
     assert all("`cw-headctl ca rotate`" in str(finding.todo) for finding in found)
     assert "journalctl" in str(certificates([seen(Bears.HEAD, 20), seen(Bears.CA, 21)], NOW)[0].todo)
+
+
+def test_of_the_other_heads_only_those_are_told_that_were_not_renewed_with_where_to_look() -> None:
+    ends = {uid: NOW + timedelta(days=left) for uid, left in (("a", 300), ("b", 24), ("c", 5))}
+    found = of_others(ends, NOW + timedelta(days=20), NOW)
+    assert [(one.subject, one.level) for one in found] == [
+        ("certificate of b", Level.WARNING),
+        ("certificate of c", Level.FAILED),
+    ]
+    assert "cw-headctl ca rotate" in str(found[0].todo)  # renewed, it would end no later
+    assert "journalctl" in str(found[1].todo)
+    assert of_others({}, NOW, NOW) == []

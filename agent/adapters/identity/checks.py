@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Self
 
 from cryptography import x509
@@ -96,6 +97,11 @@ class PeerCertificate:
     def key_sha256(self) -> str:
         """SHA-256, in hex, of its DER SubjectPublicKeyInfo."""
         return self._key_sha256
+
+    @property
+    def ends(self) -> datetime:
+        """When it ends, whatever the CA above it does."""
+        return self._certificate.not_valid_after_utc
 
     def issued_by(self, ca_pem: str) -> Sequence[Window]:
         """A window for each CA of `ca_pem` that signed it directly; empty when none did."""

@@ -6,10 +6,12 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any, Self
 
 from typing_extensions import override
 
+from agent.adapters.identity.checks import PeerCertificate
 from agent.adapters.peers.exchange import exchange, session
 from agent.adapters.peers.following import follow
 from agent.adapters.peers.link import Link, open_link
@@ -62,6 +64,7 @@ class HttpPeers(StreamingPeers):
         self._clock = clock
         self._lines: dict[str, _Line] = {}
         self._links: dict[str, Link] = {}
+        self._ends: dict[str, datetime] = {}
         self._opening = asyncio.Lock()
 
     @classmethod
@@ -144,6 +147,10 @@ class HttpPeers(StreamingPeers):
         found = {uid: link.round_trip for uid, link in self._links.items()}
         return {uid: seconds for uid, seconds in found.items() if seconds is not None}
 
+    def certificate_ends(self) -> dict[str, datetime]:
+        """When the certificates end that other heads showed last, each in the newest connection to it."""
+        return {uid: ends for uid, ends in self._ends.items() if uid in self._lines}
+
     def _holds(self, line: _Line) -> bool:
         """Whether trust is as it was when the line was opened; what cannot be known now has not changed."""
         try:
@@ -178,7 +185,11 @@ class HttpPeers(StreamingPeers):
         if why := _unusable(record):
             raise Unavailable(f"head {uid} cannot be reached: {why}", code="unreachable")
         identity = self._identity()
-        context = await asyncio.to_thread(member_context, identity, uid, record, self._clock.now)
+
+        def proved(shown: PeerCertificate) -> None:
+            self._ends[uid] = shown.ends
+
+        context = await asyncio.to_thread(member_context, identity, uid, record, self._clock.now, proved)
         silence = max(1.0, SILENCE * self._live.config.heartbeat.interval)
         line = self._lines[uid] = _Line(uid, record, identity, context, silence)
         return line

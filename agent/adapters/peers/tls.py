@@ -53,13 +53,25 @@ class _Handshake(ssl.SSLObject):
             raise NotThatHead(str(err)) from err
 
 
-def member_context(identity: Identity, uid: str, record: Head, now: Callable[[], datetime]) -> JudgingContext:
-    """For connections to the head with this record, showing this head's certificate.
+def member_context(
+    identity: Identity,
+    uid: str,
+    record: Head,
+    now: Callable[[], datetime],
+    proved: Callable[[PeerCertificate], None] = lambda _shown: None,
+) -> JudgingContext:
+    """For connections to the head with this record, showing this head's certificate; `proved` is told of each of its.
 
     Raises Unavailable when the record has no CA that can be used, or this head's certificate cannot be loaded.
     Blocks for the disk.
     """
-    context = _judging(record.ca_pem or "", lambda shown: prove(shown, uid, record, now()))
+
+    def judge(shown: PeerCertificate | None) -> None:
+        prove(shown, uid, record, now())
+        if shown is not None:
+            proved(shown)
+
+    context = _judging(record.ca_pem or "", judge)
     try:
         context.load_cert_chain(identity.certificate)
     except (OSError, ssl.SSLError) as err:
