@@ -249,9 +249,13 @@ class Head:
         self.run("cw-headctl", "config", "apply")
 
     def start_agent(self, config: str = "") -> None:
-        """Configure, enable and start the agent, and wait until it is ready."""
+        """Configure, enable and start the agent, and wait until it is ready and has read systemd's units.
+
+        On a busy machine it is ready before: it waits two seconds for systemd, and then serves what it can.
+        """
         self.configure(config)
         self.systemctl("enable", "--now", "clusterware-head-agent.socket", UNIT)
+        wait_for(lambda: self.api("GET", "/head/services").status == 200, f"{self.name} to have read its units")
 
     def stop_agent(self) -> None:
         """Stop the agent in order, where the head still runs."""
