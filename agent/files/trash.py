@@ -64,7 +64,7 @@ class TrashRoom:
         newest = {file.filename: file for file in await self._store.trash() if slot in (None, file.slot)}
         if absent := [name for name in filenames if name not in newest]:
             raise NotFound(
-                "files are not in the trash (GET /head/files/trash lists what is)",
+                "files are not in the trash (GET /head/files/trash lists what is), so none was restored",
                 fields=_errors(absent, "is not there"),
             )
         if taken := await self._store.facts(filenames):
