@@ -342,10 +342,11 @@ class HeadEngine:
 
     async def _is_ready(self) -> bool:
         """Whether this head's own member answers and knows a leader."""
-        assert self._opened.client is not None  # it has a member: so it is etcd
-        url = self._founder.member(self._choice.directory).client_url
+        client = self._opened.client
+        if client is None:  # the engine was changed meanwhile
+            return False
         try:
-            return (await Cluster(self._opened.client).status(url)).leader != 0
+            return (await Cluster(client).status(self._founder.member(self._choice.directory).client_url)).leader != 0
         except AgentError:
             return False
 
