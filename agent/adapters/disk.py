@@ -20,10 +20,12 @@ _ASIDE = re.compile(
     r"(?P<name>.+\.before-(?:[a-z]+-)?(?P<stamp>\d{8}T\d{6}\.\d{6}Z))(?:-wal|-shm|-journal|\.restored)?"
 )
 """What a change of engines or a restore gives other names; a database's companion files belong to it."""
+_COPY = re.compile(r"copy-[0-9a-f]+\.db")
+"""What keeps etcd's records for a start in which no other member answers; see `agent.adapters.etcd.lasting`."""
 
 
 class Disk:
-    """The disk that a directory lies on. Both questions raise Unavailable when it cannot be looked at."""
+    """The disk that a directory lies on. Every question raises Unavailable when it cannot be looked at."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -41,6 +43,10 @@ class Disk:
         """What was put aside in the directory, and in these others, by name; sizes are what it takes up on the disk."""
         return await self._do(lambda: _aside((self._directory, *others), now))
 
+    async def copy(self, now: datetime) -> float | None:
+        """Seconds since the directory's copy of etcd's records was last known to be the newest; None without one."""
+        return await self._do(lambda: _copy(self._directory, now))
+
     async def _do(self, work: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -57,6 +63,11 @@ class Disk:
             used=100 * used / max(used + disk.f_bavail, 1),
             inodes=inodes,
         )
+
+
+def _copy(directory: Path, now: datetime) -> float | None:
+    copies = [path.stat().st_mtime for path in directory.iterdir() if _COPY.fullmatch(path.name)]
+    return now.timestamp() - max(copies) if copies else None
 
 
 def _aside(directories: tuple[Path, ...], now: datetime) -> list[Aside]:

@@ -204,7 +204,10 @@ class _Looks:
         around = self._around
         await around.store.get(Kind.CLUSTER, CLUSTER)
         adopted = around.engine.kind != "sqlite" and bool(around.live.config.etcd.endpoints)
-        seen = DatabaseSeen(around.engine.kind, await around.engine.size(), around.store.age, adopted)
+        copy = None
+        with contextlib.suppress(Unavailable):  # the look at that disk tells of it
+            copy = await around.state_disk.copy(around.clock.now())
+        seen = DatabaseSeen(around.engine.kind, await around.engine.size(), around.store.age, adopted, copy)
         line = DatabaseLine(seen.kind, seen.size, seen.age, seen.adopted)
         return Looked(database.database(seen), {"database": line})
 

@@ -16,6 +16,8 @@ VOTERS = 5
 """The most members with a vote (see `agent.adapters.etcd.members`)."""
 _QUOTA = 2 * 2**30
 """Bytes at which the agent's etcd takes no more writes."""
+COPY_AGE = 3600.0
+"""Seconds: it is written, or found to be the newest still, every ten, and of a large database every few minutes."""
 _CLEAN = "give space back with `cw-headctl database clean`"
 _JOURNAL = "look there with `journalctl -u clusterware-head-agent-etcd`"
 _OWN_JOURNAL = "see `journalctl -u clusterware-head-agent -p warning`"
@@ -32,6 +34,8 @@ class DatabaseSeen(Struct, frozen=True):
     """Seconds since what is read was the newest for certain; None while it is."""
     adopted: bool = False
     """Whether the etcd is the site's own."""
+    copy: float | None = None
+    """Seconds since this head's copy of etcd's records was known to be the newest; None where it has none."""
 
 
 def database(seen: DatabaseSeen) -> list[Finding]:
@@ -42,8 +46,17 @@ def database(seen: DatabaseSeen) -> list[Finding]:
         return [failed("database", name, detail, f"bring its members back; {_RECOVER}")]
     if seen.kind == "etcd" and not seen.adopted and seen.size > 0.8 * _QUOTA:
         detail = f"it has {amount(seen.size)}, and takes no more writes at {amount(_QUOTA)}"
-        return [warning("database", name, detail, _CLEAN)]
-    return [ok("database", name, f"it is read and written; {amount(seen.size)}")]
+        return [warning("database", name, detail, _CLEAN), *_copy(seen)]
+    return [ok("database", name, f"it is read and written; {amount(seen.size)}"), *_copy(seen)]
+
+
+def _copy(seen: DatabaseSeen) -> list[Finding]:
+    """What is wrong with the copy, which is what a head knows that starts before the others do."""
+    if seen.kind != "etcd" or seen.copy is None or seen.copy <= COPY_AGE:
+        return []
+    detail = f"it is {days(seen.copy)} old: from it this head would answer if it started while no member did"
+    todo = f"make room on the disk of its state directory; {_OWN_JOURNAL} for why it is not written"
+    return [warning("database", "copy on this head's disk", detail, todo)]
 
 
 def members(

@@ -45,6 +45,17 @@ async def test_what_was_put_aside_is_told_with_its_companions_its_content_and_it
     assert engine.bytes >= 100_000
 
 
+async def test_the_age_of_the_copy_of_etcds_records_is_told_and_not_of_one_that_was_put_aside(
+    tmp_path: Path, disk: Disk
+) -> None:
+    (tmp_path / f"copy-2f.db.before-{STAMP}").touch()
+    assert await disk.copy(NOW) is None
+    copy = tmp_path / "copy-1e.db"
+    copy.touch()
+    os.utime(copy, (0, NOW.timestamp() - 7200))
+    assert await disk.copy(NOW) == 7200
+
+
 async def test_a_link_that_was_put_aside_is_not_followed(tmp_path: Path, disk: Disk) -> None:
     big = tmp_path / "elsewhere"
     big.mkdir()

@@ -31,6 +31,20 @@ def test_the_database_is_judged_by_its_age_and_its_size(seen: DatabaseSeen, leve
     assert word in finding.detail
 
 
+def test_a_copy_that_is_not_written_any_more_is_told_and_taken_for_no_lost_quorum() -> None:
+    fine, copy = found = database(DatabaseSeen("etcd", 4096, None, copy=7200.0))
+    assert (fine.level, copy.level, copy.subject) == (Level.OK, Level.WARNING, "copy on this head's disk")
+    assert "2 hours old" in copy.detail
+    assert of_one_cause(found) == found
+    for seen in (
+        DatabaseSeen("etcd", 4096, None, copy=300.0),
+        DatabaseSeen("etcd", 4096, None),
+        DatabaseSeen("sqlite", 4096, None, copy=7200.0),  # of a time before
+    ):
+        assert len(database(seen)) == 1
+    assert len(database(DatabaseSeen("etcd", 4096, 90.0, copy=7200.0))) == 1  # told as what is read
+
+
 @pytest.mark.parametrize(
     ("voters", "well", "level", "words"),
     [
