@@ -14,21 +14,42 @@ import json
 import signal
 import ssl
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import aiohttp
 
 
-async def _ask(session: aiohttp.ClientSession, url: str, ends: collections.Counter[str], waits: list[float]) -> None:
-    started = time.monotonic()
-    connection: list[str] = []
-    try:
-        async with session.get(url, trace_request_ctx=connection) as response:
-            await response.read()
-            ends[str(response.status)] += 1
-    except (aiohttp.ClientError, OSError, TimeoutError) as err:
-        ends[f"{type(err).__name__}: {err} ({', '.join(connection)})"] += 1
-    waits.append(time.monotonic() - started)
+@dataclass(slots=True)
+class _Load:
+    """What is asked, and what came of it; the next of `sessions` is tried where a connection is closed unanswered."""
+
+    sessions: Sequence[aiohttp.ClientSession]
+    url: str
+    ends: collections.Counter[str] = field(default_factory=collections.Counter)
+    waits: list[float] = field(default_factory=list)
+
+    async def ask(self) -> None:
+        """Ask once, and count how it ended."""
+        started = time.monotonic()
+        connections: list[str] = []
+        try:
+            self.ends[await self._answer(connections)] += 1
+        except (aiohttp.ClientError, OSError, TimeoutError) as err:
+            self.ends[f"{type(err).__name__}: {err} ({', '.join(connections)})"] += 1
+        self.waits.append(time.monotonic() - started)
+
+    async def _answer(self, connections: list[str]) -> str:
+        for session in self.sessions:
+            try:
+                async with session.get(self.url, trace_request_ctx=connections) as response:
+                    await response.read()
+                    return str(response.status)
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                if session is self.sessions[-1]:
+                    raise
+        raise AssertionError
 
 
 def _telling() -> aiohttp.TraceConfig:
@@ -46,28 +67,33 @@ def _telling() -> aiohttp.TraceConfig:
     return tracing
 
 
-async def load(url: str, seconds: float, rate: float, *, keep: bool) -> dict[str, object]:
+async def load(url: str, seconds: float, rate: float, *, keep: bool, again: bool) -> dict[str, object]:
     """Ask `rate` times a second, whether or not answers come, each time on a connection of its own unless `keep`."""
     tls = ssl.create_default_context()
     tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
-    connector = aiohttp.TCPConnector(ssl=tls, limit=200, force_close=not keep)
-    ends: collections.Counter[str] = collections.Counter()
-    waits: list[float] = []
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
-    timeout = aiohttp.ClientTimeout(total=20)
+
+    def session(*, force_close: bool) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(ssl=tls, limit=200, force_close=force_close)
+        timeout = aiohttp.ClientTimeout(total=20)
+        made = aiohttp.ClientSession(connector=connector, timeout=timeout, trace_configs=[_telling()])
+        made._retry_connection = False  # it would ask again by itself, and hide what broke
+        return made
+
     async with (
-        aiohttp.ClientSession(connector=connector, timeout=timeout, trace_configs=[_telling()]) as session,
+        session(force_close=not keep) as first,
+        session(force_close=True) as second,
         asyncio.TaskGroup() as asking,
     ):
-        session._retry_connection = False  # it would ask again by itself, and hide what broke
+        asked = _Load([first, second] if again else [first], url)
         started = time.monotonic()
         for number in range(int(seconds * rate)):
             await asyncio.sleep(max(0.0, started + number / rate - time.monotonic()))
             if ended.is_set():
                 break
-            asking.create_task(_ask(session, url, ends, waits))
-    return {"ends": ends, "asked": len(waits), "longest": round(max(waits), 3)}
+            asking.create_task(asked.ask())
+    return {"ends": asked.ends, "asked": len(asked.waits), "longest": round(max(asked.waits), 3)}
 
 
 if __name__ == "__main__":
@@ -76,5 +102,6 @@ if __name__ == "__main__":
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--rate", type=float, default=100)
     parser.add_argument("--keep", action="store_true", help="keep connections open")
+    parser.add_argument("--again", action="store_true", help="ask again once where a connection is closed unanswered")
     given = parser.parse_args()
-    print(json.dumps(asyncio.run(load(given.url, given.seconds, given.rate, keep=given.keep))))
+    print(json.dumps(asyncio.run(load(given.url, given.seconds, given.rate, keep=given.keep, again=given.again))))

@@ -132,7 +132,7 @@ def _first_configuration(head: Head, told: str) -> None:
     said(head, "useradd --create-home alice")
     types(head, INSTALL, "usermod --append --groups clusterware-admin alice")
     assert NAME in said(head, "runuser -u alice -- cw-headctl services")
-    assert "this route is for root" in said(head, "runuser -u alice -- cw-headctl token --join", status=DENIED)
+    assert "it is for root: use sudo" in said(head, "runuser -u alice -- cw-headctl token --join", status=DENIED)
     assert "become root, or a member" in said(head, "runuser -u nobody -- cw-headctl services", status=DENIED)
 
 
