@@ -26,7 +26,7 @@ def test_a_restart_under_load_drops_no_request(head: Head, elsewhere: Host) -> N
             pid = head.show(UNIT, "MainPID")
             head.systemctl("restart", UNIT)
             assert head.show(UNIT, "MainPID") not in (pid, "0")
-        told = [json.loads(load.communicate(timeout=45)[0]) for load in (many, others)]
+        told = [json.loads(load.communicate(timeout=90)[0]) for load in (many, others)]
 
     assert [load["ends"] for load in told] == [{"200": 1200}, {"200": 400}]
     assert head.systemctl("is-active", "clusterware-head-agent.socket") == "active"

@@ -76,7 +76,7 @@ async def load(url: str, seconds: float, rate: float, *, keep: bool, again: bool
 
     def session(*, force_close: bool) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(ssl=tls, limit=200, force_close=force_close)
-        timeout = aiohttp.ClientTimeout(total=20)
+        timeout = aiohttp.ClientTimeout(total=60)
         made = aiohttp.ClientSession(connector=connector, timeout=timeout, trace_configs=[_telling()])
         made._retry_connection = False  # it would ask again by itself, and hide what broke
         return made

@@ -51,7 +51,7 @@ def load(client: Host, head: Head, rate: float, *options: str) -> Iterator[list[
     with subprocess.Popen(client.argv(*argv), stdout=subprocess.PIPE, text=True, cwd=CHECKOUT) as process:
         yield told
         process.send_signal(signal.SIGTERM)
-        told.append(json.loads(process.communicate(timeout=60)[0]))
+        told.append(json.loads(process.communicate(timeout=90)[0]))
 
 
 def version_of(package: Path) -> str:
