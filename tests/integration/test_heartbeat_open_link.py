@@ -6,8 +6,10 @@ import asyncio
 import base64
 import contextlib
 import hashlib
+import os
 import socket
 import ssl
+import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -24,7 +26,8 @@ WS_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 """RFC 6455, 1.3."""
 TCP_AGAIN = 1.0
 """Seconds after which TCP sends a first packet again that was not answered, from the same port (RFC 6298, 2.1)."""
-SYN_SENT = "02"
+SYN_SENT = 2
+"""TCP_SYN_SENT of tcp_states.h."""
 
 
 @contextlib.asynccontextmanager
@@ -87,9 +90,9 @@ async def test_a_first_packet_that_is_lost_is_sent_again_sooner_than_tcp_would()
         stack.enter_context(socket.create_connection(address := full.getsockname()))
         loop = asyncio.get_running_loop()
         task = loop.create_task(linked(f"https://127.0.0.1:{address[1]}"))
-        await wait_for(lambda: knocking(address[1]))
-        lost = knocking(address[1])
-        await wait_for(lambda: knocking(address[1]) - lost)
+        await wait_for(knocking)
+        lost = knocking()
+        await wait_for(lambda: knocking() - lost)
         stack.enter_context((await loop.sock_accept(full))[0])
         connection, (_, port) = await loop.sock_accept(full)
         stack.enter_context(connection)
@@ -98,11 +101,16 @@ async def test_a_first_packet_that_is_lost_is_sent_again_sooner_than_tcp_would()
         await asyncio.gather(task, return_exceptions=True)
 
 
-def knocking(port: int) -> set[int]:
-    """The ports whose first packet to this port is not answered yet (proc_net_tcp in the kernel's documentation)."""
-    lines = [line.split()[1:4] for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    there = f"0100007F:{port:04X}"
-    return {int(here.rpartition(":")[2], 16) for here, far, state in lines if (far, state) == (there, SYN_SENT)}
+def knocking() -> set[int]:
+    """The ports of this process whose first packet is not answered yet."""
+    found = set()
+    for number in map(int, os.listdir("/proc/self/fd")):
+        with contextlib.suppress(OSError):  # what listed them is closed by now
+            if stat.S_ISSOCK(os.fstat(number).st_mode):
+                with socket.socket(fileno=os.dup(number)) as sock:
+                    if sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == SYN_SENT:
+                        found.add(sock.getsockname()[1])
+    return found
 
 
 async def linked(url: str) -> None:
