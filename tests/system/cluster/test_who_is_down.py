@@ -162,11 +162,12 @@ def test_the_smaller_part_of_a_split_says_so_and_removes_nobody(three: Cluster) 
 @either_will_do
 def test_a_clock_that_is_a_day_off_is_no_death(three: Cluster) -> None:
     off = three.heads[1]
-    with watching(three.heads) as seen:
+    with patience(three.heads, 6 * TIMEOUT), watching(three.heads) as seen:
         off.set_clock("+1d")
         since = time.monotonic()
         three.settled()
         time.sleep(TIMEOUT + 2 * INTERVAL)
+        wait_for(lambda: all(_hears(head, off) for head in three.others(off)), "it to be heard still", SLACK)
         assert seen.said(DEAD, since) == []
         off.set_clock("")
 
