@@ -13,8 +13,8 @@ from agent.ctl.choice import label, own
 from agent.ctl.client import Agent, ask, token_wanted
 from agent.ctl.command import Command, Reach
 from agent.ctl.confirm import confirm
+from agent.ctl.one import function, planned
 from agent.ctl.outcome import Exit, Failure, Outcome, Plan
-from agent.ctl.run import function, planned
 from agent.ctl.show import count
 from agent.ctl.terminal import say
 

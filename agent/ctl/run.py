@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from agent.ctl.client import Agent
 from agent.ctl.command import Command, Reach
-from agent.ctl.confirm import confirm
-from agent.ctl.outcome import Exit, Failure, Outcome, Plan
+from agent.ctl.one import function, on_one
+from agent.ctl.outcome import Exit, Failure, Outcome
 from agent.ctl.show import show
 
 
@@ -39,36 +37,6 @@ def run(arguments: argparse.Namespace) -> int:
     outcome = do()
     show(outcome, as_json=arguments.json)
     return outcome.exit
-
-
-def on_one(arguments: argparse.Namespace) -> Outcome:
-    """Do the command by one agent, once whatever it would change was agreed to. Raises Failure."""
-    command: Command = arguments.command
-    plan = planned(arguments)
-    if isinstance(plan, Outcome):
-        return plan
-    if plan is not None:
-        if vars(arguments).get("dry_run"):
-            return Outcome(plan.data, plan.columns, plan.rows, lines=plan.lines)
-        confirm([(None, plan)], arguments)
-        arguments.plan = plan.data
-    outcome: Outcome = function(command.run)(arguments)
-    return outcome
-
-
-def planned(arguments: argparse.Namespace) -> Plan | Outcome | None:
-    """What the command would do; an Outcome where there is nothing to do; None where nobody has to agree, as to
-    what the agent will refuse."""
-    command: Command = arguments.command
-    plan: Plan | Outcome | None = function(command.plan)(arguments) if command.plan else None
-    return plan
-
-
-def function(name: str) -> Callable[[argparse.Namespace], Any]:
-    """The function that a row of the table names."""
-    module, _, attribute = name.partition(":")
-    found: Callable[[argparse.Namespace], Any] = getattr(importlib.import_module(f"agent.ctl.{module}"), attribute)
-    return found
 
 
 def _check(arguments: argparse.Namespace, command: Command) -> None:
