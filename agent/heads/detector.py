@@ -250,7 +250,8 @@ class Detector:
             case State.DOWN:
                 return float("inf")
             case State.SUSPECT | State.UNKNOWN:
-                convicted = max(peer.heard, peer.watched, self._attentive) + patience.timeout
+                silence = peer.heard if peer.heard != NEVER else peer.watched
+                convicted = max(silence, self._attentive) + patience.timeout
                 return min((at for at in (peer.heard + patience.suspect, convicted) if at > now), default=now)
 
     def _turn(self, turns: list[tuple[Peer, State]], now: float) -> None:

@@ -280,6 +280,16 @@ def test_a_head_that_was_just_let_in_is_judged_like_any_other_once_it_was_heard(
     assert three[STRANGER] is DOWN
 
 
+def test_a_head_that_was_just_let_in_is_found_dead_in_time_also_where_nobody_asks() -> None:
+    watcher = Watcher()
+    watcher.wait(3)
+    watcher.roster.now = members({PEER: msgspec.structs.replace(head(), peer_url="https://10.0.0.9:52392")})
+    watcher.seq[PEER], watcher.boots[PEER] = 0, "p"
+    watcher.wait(4, PEER)
+    watcher.wait(5)
+    assert [turn.after for turn in watcher.turns] == [UP, SUSPECT, DOWN]
+
+
 def test_members_come_and_go(three: Watcher) -> None:
     three.roster.now = people(PEER, STRANGER)
     three.wait(1, PEER)
