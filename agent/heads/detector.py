@@ -81,7 +81,7 @@ class Detector:
         now = clock.monotonic()
         self._ticked = now
         self._due = now
-        """Before this nothing can change unless something is heard."""
+        """Before this nothing can change unless something is heard; NEVER once the members have changed."""
         self._attentive = now
         self._excused = NEVER
         self._dozed = now
@@ -119,7 +119,7 @@ class Detector:
         self._notice_gap(now)
         self._ticked = now
         self._follow()
-        if now >= self._due and not self._all_well(now):
+        if self._due == NEVER or (now >= self._due and not self._all_well(now)):
             self._judge(now)
 
     def next_beat(self, roster: str = "", *, stopping: bool = False) -> Beat:

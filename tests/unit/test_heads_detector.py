@@ -418,3 +418,16 @@ def test_what_an_operator_must_know_is_in_the_journal(three: Watcher) -> None:
     assert ("warning", "Most heads are not heard", None) in told
     assert ("info", "Most heads are heard", None) in told
     assert told[-1][1:] == ("Head has stopped", PEER)
+
+
+def test_once_those_that_were_not_heard_are_removed_the_rest_is_the_majority_and_finds_its_dead_in_time() -> None:
+    lost = ["3" * 32, "4" * 32, "5" * 32]
+    watcher = Watcher(PEER, *lost)
+    watcher.wait(3, PEER, *lost)
+    watcher.wait(10, PEER)
+    before = watcher.detector.standing
+    watcher.roster.now = people(PEER)
+    watcher.wait(1, PEER)
+    assert (before, watcher.detector.standing) == (Standing.MINORITY, Standing.MAJORITY)
+    watcher.wait(5)
+    assert watcher.turns[-1] == Turn(PEER, SUSPECT, DOWN)
