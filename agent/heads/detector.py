@@ -66,6 +66,8 @@ class Detector:
         self.self_uid = self_uid
         self.boot = boot or uuid4().hex
         self.standing = Standing.ALONE
+        self.declared = Standing.ALONE
+        """What people are told of it: in the minority only after a timeout, as heads are heard one after the other."""
         self._roster = roster
         self._live = live
         self._clock = clock
@@ -221,7 +223,8 @@ class Detector:
             state = verdict(of, now, own, patience)
             if state is not of.state:
                 turns.append((peer, state))
-        if turns:
+        declared, self.declared = self.declared, self._to_declare(now)
+        if turns or self.declared is not declared:
             self._turn(turns, now)
         self._due = min((self._next_change(peer, now, patience) for peer in peers), default=now + patience.timeout)
 
@@ -241,6 +244,10 @@ class Detector:
         )
         many = fallen > 1 and 2 * fallen >= len(evidence)
         return Health(entitled, self._attentive, self._excused, many)
+
+    def _to_declare(self, now: float) -> Standing:
+        fresh = now - self._attentive < self._patience.timeout
+        return self.declared if fresh and self.standing is Standing.MINORITY else self.standing
 
     def _next_change(self, peer: Peer, now: float, patience: Patience) -> float:
         """The earliest moment at which time alone could change what is said of it, or whether it counts as heard."""

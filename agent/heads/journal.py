@@ -40,7 +40,7 @@ class Journal:
                 log.info("Head is up", **fields)
 
     def _tell_standing(self) -> None:
-        before, self._standing = self._standing, self._detector.standing
+        before, self._standing = self._standing, self._detector.declared
         if self._standing is before:
             return
         if self._standing is Standing.MINORITY:
