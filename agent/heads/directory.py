@@ -108,11 +108,14 @@ class HeadDirectory:
         await self._registry.load()
         return record
 
-    async def remove(self, uid: str, expect: int | None = None, *, force: bool = False) -> Record:
+    async def remove(
+        self, uid: str, expect: int | None = None, *, force: bool = False, only_down: bool = False
+    ) -> Record:
         """Take a head out of the cluster, leaving a tombstone; `force` has it done also in the minority.
 
         Raises NotFound, Stale, Unavailable without the database's quorum, and Conflict: for this head itself, in the
-        minority, or when the database's engine cannot do without that head now.
+        minority, when the database's engine cannot do without that head now or, with `only_down`, for one that is not
+        down any more when it comes to it: the engine's members were asked meanwhile, and the dead do not answer.
         """
         uid = self._uid(uid)
         if uid == self.self_uid:
@@ -128,6 +131,8 @@ class HeadDirectory:
         async def attempt() -> Record:
             record = await self._records.expected(uid, expect)
             changes = await burial(self._store, record, Departure.REMOVED, rfc3339(self._clock.now()))
+            if only_down:
+                self._check_down(uid)
             try:
                 await self._store.commit(*changes)
             except NotFound as err:
@@ -160,15 +165,13 @@ class HeadDirectory:
         Raises Conflict in the minority, Unavailable without the database's quorum: then nothing is removed.
         """
         check_quorum(self._store.age)
-        outlook, config = self.outlook(), self._live.config
+        outlook, result = self.outlook(), Eviction([], [])
         check_standing(outlook.standing)
-        limits = Limits(config.heads.evict_after, config.heartbeat.suspect)
-        result = Eviction([], [])
         down = {row["uid"]: row for row in self.down()}
         for uid, condition in outlook.conditions.items():
             if uid == self.self_uid or condition.state is State.UP:
                 continue
-            reason = reason_to_keep(uid, outlook, limits)
+            reason = reason_to_keep(uid, outlook, self._limits)
             if reason is not None:
                 result.kept.append({"uid": uid, "reason": reason})
             elif uid in down and (dry_run or await self._is_removed(uid, result)):
@@ -177,13 +180,24 @@ class HeadDirectory:
 
     async def _is_removed(self, uid: str, result: Eviction) -> bool:
         try:
-            await self.remove(uid)
+            await self.remove(uid, only_down=True)
         except NotFound:  # somebody else was faster
             return False
         except Conflict as err:
             result.kept.append({"uid": uid, "reason": err.reason})
             return False
         return True
+
+    def _check_down(self, uid: str) -> None:
+        outlook = self.outlook()
+        check_standing(outlook.standing)
+        if reason := reason_to_keep(uid, outlook, self._limits):
+            raise Conflict(reason)
+
+    @property
+    def _limits(self) -> Limits:
+        config = self._live.config
+        return Limits(config.heads.evict_after, config.heartbeat.suspect)
 
     def _uid(self, uid: str) -> str:
         return self.self_uid if uid == SELF else uid

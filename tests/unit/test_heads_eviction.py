@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -69,17 +69,19 @@ def test_who_may_judge_may_remove(standing: Standing) -> None:
 
 
 class Reluctant:
-    """An engine that cannot do without some heads."""
+    """An engine that cannot do without some heads; `asked` happens while it is asked about one."""
 
     kind = "etcd"
 
-    def __init__(self, *needed: str) -> None:
+    def __init__(self, *needed: str, asked: Callable[[str], None] = lambda _uid: None) -> None:
         self.needed = needed
+        self.asked = asked
 
     async def members(self) -> Sequence[EngineMember]:
         return [EngineMember(uid, "https://10.0.0.1:52392") for uid in self.needed]
 
     async def objection(self, uid: str) -> str | None:
+        self.asked(uid)
         return "the rest would lose quorum" if uid in self.needed else None
 
     async def invite(self, uid: str, peer_url: str) -> Attachment:
@@ -151,6 +153,26 @@ async def test_an_engine_that_needs_a_head_keeps_it_in_the_cluster() -> None:
     assert PEER in room.registry.members.heads
     await room.directory.remove(OTHER)
     assert OTHER in room.registry.members.tombstones
+
+
+@pytest.mark.parametrize(
+    ("standing", "state", "reason"), [(Standing.MAJORITY, State.UP, "up"), (Standing.MINORITY, State.UNKNOWN, "hear")]
+)
+async def test_a_head_that_is_not_down_any_more_when_its_turn_comes_is_kept(
+    standing: Standing, state: State, reason: str
+) -> None:
+    def asked(uid: str) -> None:
+        if uid == OTHER:
+            room.see(standing, {ME: Condition(State.UP), OTHER: Condition(state)})
+
+    room = await cluster(engine=Reluctant(asked=asked))
+    room.see(Standing.MAJORITY, {ME: Condition(State.UP), PEER: DOWN, OTHER: DOWN})
+    done = await room.directory.remove_down()
+    assert [row["uid"] for row in done.removed] == [PEER]
+    assert [(row["uid"], reason in row["reason"]) for row in done.kept] == [(OTHER, True)]
+    assert set(room.registry.members.heads) == {ME, OTHER}
+    await room.directory.remove(OTHER, force=True)
+    assert set(room.registry.members.heads) == {ME}
 
 
 async def test_the_verdict_on_a_head_goes_with_it() -> None:
