@@ -51,6 +51,7 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Config:
         root = _value(PATH, storage, origin, config.head.base_ini_storage_key)
         config = replace(config, files=replace(config.files, root=root))
     _check_apart(config, path)
+    _check_heartbeat(config, path)
     return replace(config, peer_url=base.get("etcd.peer_url", ""))
 
 
@@ -129,6 +130,17 @@ def _check_apart(config: Config, path: Path) -> None:
                 f"{path}: [files] root: {root} is no store: the agent keeps its keys and its database in {own}, and "
                 "they would count as unused files; must be a directory of its own"
             )
+
+
+def _check_heartbeat(config: Config, path: Path) -> None:
+    """Raises ConfigError where heads that live would be called down between two beats, and never be up again."""
+    beat = config.heartbeat
+    if beat.interval >= beat.suspect:
+        raise ConfigError(
+            f"{path}: [heartbeat] interval: {beat.interval:g} s is no less than suspect ({beat.suspect:g} s), so heads "
+            "that live would be called down; must be at most a third of it, and suspect and timeout come first, on all "
+            "heads"
+        )
 
 
 def _text(path: Path, why: str) -> str:

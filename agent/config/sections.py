@@ -149,7 +149,11 @@ class Files:
 class Heartbeat:
     """How heads tell each other that they live."""
 
-    interval: float = key(1.0, duration(0.1, 60), "How often this head tells each other head that it lives.")
+    interval: float = key(
+        1.0,
+        duration(0.1, 60),
+        "How often this head tells each other head that it lives: at most a third of suspect, here and on all others.",
+    )
     suspect: float = key(3.0, duration(0.2, 600), "After this long without word from it a head is suspect.")
     timeout: float = key(5.0, duration(0.5, 3600), "After this long without word from it a head is down.")
 

@@ -109,6 +109,23 @@ def test_a_store_that_holds_the_agents_own_files_is_refused(tmp_path: Path, text
         load(written(tmp_path, text), {})
 
 
+@pytest.mark.parametrize(
+    ("text", "refusal"),
+    [
+        ("interval = 10s\n", "10 s is no less than suspect (3 s)"),
+        ("interval = 3s\n", "suspect and timeout come first, on all heads"),
+        ("interval = 10s\nsuspect = 30s\ntimeout = 60s\n", ""),
+        ("interval = 2s\n", ""),
+    ],
+)
+def test_a_heartbeat_that_comes_too_late_to_be_believed_is_refused(tmp_path: Path, text: str, refusal: str) -> None:
+    text = f"[head]\nuid = {UID}\n[heartbeat]\n{text}"
+    if refusal:
+        assert refusal in refused(tmp_path, text)
+    else:
+        load(written(tmp_path, text), {})
+
+
 def test_a_password_in_a_url_is_refused_and_not_repeated(tmp_path: Path) -> None:
     told = refused(tmp_path, f"[head]\nuid = {UID}\n[etcd]\nendpoints = https://root:hu@sh@10.0.0.1:2379\n")
 
