@@ -44,6 +44,10 @@ class Loop:
         else:
             self.failures += 1
 
+    def pace(self, interval: float) -> None:
+        """Have it turn every so many seconds from now on."""
+        self.interval, self.limit = interval, _limit(interval)
+
     def stuck(self, now: float) -> bool:
         """Whether the loop has not turned for longer than its limit."""
         return now - self.turned > self.limit
@@ -57,13 +61,17 @@ class Loops:
 
     def add(self, name: str, interval: float, limit: float | None = None) -> Loop:
         """Register a loop; `limit` defaults to three intervals and at least 30 s."""
-        loop = Loop(name, interval, limit if limit is not None else max(30.0, 3 * interval), time.monotonic())
+        loop = Loop(name, interval, limit if limit is not None else _limit(interval), time.monotonic())
         self.all.append(loop)
         return loop
 
     def stuck(self, now: float) -> list[str]:
         """The names of the loops that no longer turn."""
         return [loop.name for loop in self.all if loop.stuck(now)]
+
+
+def _limit(interval: float) -> float:
+    return max(30.0, 3 * interval)
 
 
 async def periodic(

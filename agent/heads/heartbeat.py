@@ -124,7 +124,7 @@ class Heartbeat:
             self.lag.note(max(0.0, self._clock.monotonic() - due))
 
     async def _beat(self) -> None:
-        self._loop.interval = self._live.config.heartbeat.interval
+        self._loop.pace(self._live.config.heartbeat.interval)
         if self._lines and not self._stopped:
             await self._send(self._next_beat())
 

@@ -65,13 +65,14 @@ class Room:
     """A head that beats every hundredth of a second."""
 
     def __init__(self) -> None:
-        live = Live(Config(heartbeat=HeartbeatSection(interval=0.01)))
+        self.live = live = Live(Config(heartbeat=HeartbeatSection(interval=0.01)))
+        self.loops = Loops()
         self.store, self.peers, self.clock = MemoryStore(), RefusingPeers(), StillClock()
         clock = self.clock
         self.registry = HeadRegistry(self.store, ME, clock)
         self.detector = Detector(lambda: self.registry.members, ME, live, clock)
         gossip = Gossip(live, self.store, self.registry, self.peers, clock, lambda: "sqlite")
-        self.heartbeat = Heartbeat(live, self.registry, self.peers, self.detector, gossip, Loops(), clock)
+        self.heartbeat = Heartbeat(live, self.registry, self.peers, self.detector, gossip, self.loops, clock)
 
     async def know(self, *uids: str) -> None:
         """Have other heads be members."""
@@ -109,6 +110,14 @@ async def test_every_other_member_is_told_and_all_the_same(room: Room) -> None:
     assert ME not in room.peers.frames
     assert {beat.head for beat in room.beats(PEER)} == {ME}
     assert {beat.roster for beat in room.beats(PEER)[-3:]} == {room.registry.members.digest}
+
+
+async def test_a_longer_interval_after_a_reload_is_no_loop_that_is_stuck(room: Room) -> None:
+    room.live.config = Config(heartbeat=HeartbeatSection(interval=50.0, suspect=150.0, timeout=250.0))
+    (loop,) = room.loops.all
+    await wait_for(lambda: loop.interval == 50.0)
+    assert room.loops.stuck(loop.turned + 100.0) == []
+    assert room.loops.stuck(loop.turned + 151.0) == ["heartbeat"]
 
 
 async def test_a_new_member_is_told_and_one_that_is_gone_is_not(room: Room) -> None:
