@@ -10,6 +10,7 @@ from agent.ctl.client import Reply, ask
 from agent.ctl.outcome import Exit, Failure, Outcome, Plan
 from agent.ctl.show import count, sentence
 
+_CUT_OFF = "This head hears too few of the others to judge them: it may itself be the one that is cut off."
 _WORST_FIRST = ("down", "unknown", "suspect", "up")
 _TIMEOUT = 10.0
 """Seconds after which a head is not heard any more, where an earlier version of the agent does not tell its own."""
@@ -26,7 +27,7 @@ def listing(arguments: argparse.Namespace) -> Outcome:
     if problem:
         lines.append(sentence(problem))
     elif meta.get("standing") == "minority":
-        lines.append("This head hears too few of the others to judge them: it may itself be the one that is cut off.")
+        lines.append(_CUT_OFF)
     if reply.stale is not None:
         lines.append(f"The database has no quorum: the list is {reply.stale:.0f} s old, and nothing can be changed.")
     return Outcome(
@@ -47,11 +48,16 @@ def show(arguments: argparse.Namespace) -> Outcome:
 
 
 def down(arguments: argparse.Namespace) -> Outcome:
-    """List the heads that are down; degraded when there is one, or one of which this head knows nothing."""
+    """List the heads that are down; degraded when there is one, one of which nothing is known, or no quorum."""
     reply = ask(arguments.agent, "GET", "/heads/down", doing="list the heads that are down")
-    unknown = reply.envelope.get("meta", {}).get("unknown", [])
-    lines = [f"It is not known whether these are up: {', '.join(unknown)}."] if unknown else []
-    if reply.data:
+    meta = reply.envelope.get("meta", {})
+    unknown = meta.get("unknown", [])
+    lines = [_CUT_OFF] if meta.get("standing") == "minority" else []
+    if unknown:
+        lines.append(f"It is not known whether these are up: {', '.join(unknown)}.")
+    if reply.stale is not None:
+        lines.append("The database has no quorum: this is what this head finds by itself, and nothing can be removed.")
+    elif reply.data:
         lines.append("What is gone for good is removed with `cw-headctl heads evict --down`; wait for the others.")
     return Outcome(
         reply.data,
@@ -59,7 +65,7 @@ def down(arguments: argparse.Namespace) -> Outcome:
         [(head["uid"], head["down_since"], head["last_seen"], head["description"]) for head in reply.data],
         "No head is down.",
         lines,
-        Exit.DEGRADED if reply.data or unknown else Exit.OK,
+        Exit.DEGRADED if reply.data or unknown or reply.stale is not None else Exit.OK,
     )
 
 

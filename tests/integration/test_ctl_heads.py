@@ -80,6 +80,20 @@ def test_heads_that_are_down_are_listed_with_how_they_are_removed(
     assert ("whether these are up: b." in printed) == bool(unknown)
 
 
+def test_what_a_head_without_quorum_finds_is_told_as_that_and_not_how_it_is_removed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = [{"uid": "a", "description": "", "state": "down", "last_seen": None, "down_since": None}]
+    for down in (told, []):
+        meta = {"standing": "minority", "verdict": "local", "unknown": ["b"]}
+        with answering(tmp_path / f"s{len(down)}", "200 OK\r\nX-Stale: 7", answer(down, meta=meta)):
+            assert main(["--socket", str(tmp_path / f"s{len(down)}"), "heads", "down"]) == Exit.DEGRADED
+        printed = capsys.readouterr().out
+        assert "no quorum: this is what this head finds by itself" in printed
+        assert "cut off" in printed
+        assert "evict" not in printed
+
+
 def test_a_head_that_cannot_be_reached_is_unreachable_and_says_what_to_do(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
