@@ -197,16 +197,40 @@ async def test_of_two_restores_at_once_one_is_told_that_it_was_overtaken(
         assert len(await store.records(Kind.IMAGE)) == (1000 if isinstance(outcomes[0], int) else 10)
 
 
+@pytest.mark.parametrize(
+    ("what", "value"),
+    [
+        ("record", b"mine"),
+        ("record", b'{"body":5}'),
+        ("record", b'{"body":{"description":"\xff"}}'),
+        ("record", b'{"body":{"a":' + 5000 * b"[" + 5000 * b"]" + b"}}"),
+        ("name", b"\xff"),
+    ],
+)
 async def test_a_record_that_is_not_what_the_agent_wrote_makes_nobody_guess(
-    one_etcd: Etcd, client: EtcdClient, root: str
+    one_etcd: Etcd, client: EtcdClient, root: str, what: str, value: bytes
 ) -> None:
-    key = f"{root}generation/first/record/image/{A}".encode()
+    key = f"{root}generation/first/{what}/image/{A}".encode()
     async with opened(one_etcd, root) as store:
-        await client.txn(client.endpoints.best, [], [put(key, b"mine")], [])
+        await client.txn(client.endpoints.best, [], [put(key, value)], [])
         await wait_for(lambda: store.problem is not None)
-        with pytest.raises(Unavailable, match="not what this agent wrote") as refused:
-            await store.references("", 1)
-        assert refused.value.code == "database-damaged"
+        for read in (store.references("", 1), store.records(Kind.IMAGE)):
+            with pytest.raises(Unavailable, match="not what this agent wrote") as refused:
+                await read
+            assert refused.value.code == "database-damaged"
+        await client.txn(client.endpoints.best, [], [drop(key)], [])
+        await wait_for(lambda: store.problem is None)
+        assert await store.records(Kind.IMAGE) == []
+
+
+async def test_a_key_that_is_no_text_stops_nobody(one_etcd: Etcd, client: EtcdClient, root: str) -> None:
+    key = f"{root}generation/first/record/thing/".encode() + b"\xff"
+    async with opened(one_etcd, root) as store:
+        await client.txn(client.endpoints.best, [], [put(key, b'{"body":{}}')], [])
+        await store.commit(Put(Kind.REPO, A, {}))
+        assert [record.uid for record in await store.records(Kind.REPO)] == [A]
+    async with opened(one_etcd, root, owner=B) as store:
+        assert [record.uid for record in await store.records(Kind.REPO)] == [A]
 
 
 async def test_references_of_kinds_that_a_newer_agent_wrote_count(

@@ -17,6 +17,9 @@ from agent.model import Kind, Record
 _decode_stored = msgspec.json.Decoder(Stored).decode
 _decode_body = msgspec.json.Decoder(dict[str, Any]).decode
 
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding raises where the value is somebody else's."""
+
 _KINDS = {kind.value: kind for kind in Kind}
 
 ALL = frozenset(Kind)
@@ -176,20 +179,24 @@ class Cache:
         """Take one change; whether it was a record's."""
         key, value, revision = change
         self.changes += 1
+        self._damaged.discard(key)
         if isinstance(key, NameKey):
             self._names.pop(key, None)
             if value is not None:
-                self._names[key] = (value.decode(), revision)
+                try:
+                    self._names[key] = (value.decode(), revision)
+                except UnicodeDecodeError:
+                    self._damaged.add(key)
             return False
         entries = self._records.setdefault(key.kind, {})
         former = entries.pop(key.uid, None)
-        self._damaged.discard(key)
         if former is not None:
             self._references.remove(former.stored.references)
         if value is not None:
             try:
                 stored = _decode_stored(value)
-            except msgspec.MsgspecError:
+                _decode_body(stored.body)  # here, where it can be told of: whoever reads it later could only fail
+            except _UNREADABLE:
                 self._damaged.add(key)
             else:
                 entries[key.uid] = Entry(revision + self.current.base, stored)

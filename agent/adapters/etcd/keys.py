@@ -85,7 +85,7 @@ class Layout:
         stem = self._stem(generation)
         if not key.startswith(stem):
             return None
-        what, _, rest = key[len(stem) :].decode().partition("/")
+        what, _, rest = key[len(stem) :].decode(errors="backslashreplace").partition("/")
         kind, _, last = rest.partition("/")
         return RecordKey(kind, last) if what == "record" else NameKey(kind, last)
 
