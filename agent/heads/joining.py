@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -133,7 +133,8 @@ class Joining:
         if before.cluster != met.cluster and any(record.kind in OBJECT_KINDS for record in before.records):
             with steps.doing("back up the database"):
                 await self._means.backup()
-        welcome = await self._let_in(sponsor, steps)
+        async with self._without_the_gone(before, met):
+            welcome = await self._let_in(sponsor, steps)
         try:
             with steps.doing("take over the certificate"):
                 await self._credentials().adopt(met.cluster, welcome.issued)
@@ -153,6 +154,28 @@ class Joining:
             raise
         log.warning("Joined a cluster", cluster=met.cluster, peer=met.uid, url=invitation.url)
         return Joined(met.cluster, self._registry.self_uid, met.uid, already=False, steps=steps.all)
+
+    @asynccontextmanager
+    async def _without_the_gone(self, before: _Before, met: PeerUrl) -> AsyncIterator[None]:
+        """Know nothing from now on of other heads' having gone, where this head has that from a list of its own.
+
+        It is given the cluster's. But as soon as it is let in the others beat to it, and would take its refusal for
+        their own removal: of heads that have removed each other, the one that lets the other in would be out.
+        """
+        shape = [record for record in before.records if record.kind in SHAPE]
+        kept = [one for one in shape if one.kind is not Kind.TOMBSTONE or one.uid == self._registry.self_uid]
+        own_list = self._engine.kind == "sqlite" and before.cluster == met.cluster and kept != shape
+        if own_list:
+            await reshape(self._store, kept)
+            await self._registry.load()
+        try:
+            yield
+        except AgentError:
+            if own_list:
+                with suppress(AgentError):  # what has failed first is what matters
+                    await reshape(self._store, shape)
+                    await self._registry.load()
+            raise
 
     async def _let_in(self, sponsor: Sponsor, steps: Steps) -> Welcome:
         """Ask to be let in, and again while others are joining; raises what the cluster has against it."""

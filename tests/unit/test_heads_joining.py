@@ -327,6 +327,36 @@ async def test_a_head_that_was_registered_by_hand_completes_its_record(tmp_path:
     assert (record.key_sha256, record.generation) == (second.credentials.key_sha256, 1)
 
 
+async def test_of_two_that_removed_each_other_the_one_that_lets_the_other_in_is_not_told_that_it_is_gone(
+    tmp_path: Path,
+) -> None:
+    first, second = await two(tmp_path)
+    await second.join()
+    await first.directory.remove(second.uid, force=True)
+    await second.directory.remove(first.uid, force=True)
+    alone = await second.shape()
+    host = second.door.host
+    assert host is not None
+    admit, told = host.admission.admit, []
+
+    async def knocked(asked: Any) -> Any:
+        told.append(first.uid in second.registry.members.tombstones)
+        return await admit(asked)
+
+    second.door.knocked = knocked
+    first.failing["certify"] = NO_QUORUM
+    await refusal(second)
+    assert await second.shape() == alone
+    assert first.uid in second.registry.members.tombstones, "a failure leaves everything as it was"
+    first.failing.clear()
+
+    joined = await second.join()
+
+    assert told == [False, False]
+    assert await second.shape() == await first.shape() == (joined.cluster, [first.uid, second.uid], "CA of 01")
+    assert second.registry.members.tombstones == {}
+
+
 @pytest.mark.parametrize("engine", ["sqlite", "etcd"])
 async def test_a_removed_head_that_knows_it_joins_again(tmp_path: Path, engine: str) -> None:
     first, second = await two(tmp_path)
