@@ -196,8 +196,9 @@ class Detector:
         now, same = self._clock.monotonic(), before is not None and before.cluster == members.cluster
         for uid in others - self._peers.keys():
             peer = self._peers[uid] = Peer(uid, now)
-            if same and members.heads[uid].peer_url is not None:
-                peer.watched += ARRIVAL
+            if same:
+                peer.came = now
+                peer.watched += ARRIVAL if members.heads[uid].peer_url is not None else 0.0
         self._peers = {uid: self._peers[uid] for uid in sorted(others)}
         self._find_troubled()
         self._due = NEVER

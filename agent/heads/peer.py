@@ -28,6 +28,7 @@ class Peer:
         "_slandered",
         "beat",
         "boot",
+        "came",
         "direct",
         "heard",
         "last_seen",
@@ -45,6 +46,8 @@ class Peer:
         self.uid = uid
         self.watched = watched
         """Since when it has been a member, as far as this head knows."""
+        self.came = NEVER
+        """When it was let in, where this head saw that: what others know from before is of a former membership."""
         self.state = State.UNKNOWN
         self.since: str | None = None
         """When it came to be in this state, RFC 3339 by this head's wall clock; None where it never changed."""
@@ -104,6 +107,8 @@ class Peer:
         """
         if self.stopped is not None or boot in self._old_boots or (boot != self.boot and self.heard > moment):
             return False
+        if moment < self.came:
+            return False
         if hears and boot == self._slandered:
             return False
         if boot != self.boot:
@@ -114,7 +119,7 @@ class Peer:
 
     def hear(self, moment: float) -> None:
         """Note that somebody heard it at `moment`."""
-        if moment > self.heard:
+        if moment > self.heard and moment >= self.came:
             self.heard = moment
 
     def hear_anew(self, moment: float) -> None:

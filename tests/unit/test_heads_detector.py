@@ -280,6 +280,24 @@ def test_a_head_that_was_just_let_in_is_judged_like_any_other_once_it_was_heard(
     assert three[STRANGER] is DOWN
 
 
+@pytest.mark.parametrize(("heard", "stopped"), [({OTHER: 20.0}, {}), ({}, {OTHER: ("first", 20.0)})])
+def test_what_others_know_of_a_head_from_before_it_was_let_in_again_does_not_count(
+    three: Watcher, heard: dict[str, float], stopped: dict[str, tuple[str, float]]
+) -> None:
+    three.wait(8, PEER)
+    assert three[OTHER] is DOWN
+    three.roster.now = people(PEER)
+    three.wait(1, PEER)
+    again = msgspec.structs.replace(head(), peer_url="https://10.0.0.9:52392", generation=2)
+    three.roster.now = members({PEER: head(), OTHER: again})
+    three.wait(1, PEER)
+    three.beat(PEER, heard, stopped=stopped)  # it has not read yet that it had gone
+    assert three[OTHER] is UNKNOWN
+    three.boots[OTHER] = "second"
+    three.wait(2, PEER, OTHER)
+    assert three[OTHER] is UP
+
+
 def test_a_head_that_was_just_let_in_is_found_dead_in_time_also_where_nobody_asks() -> None:
     watcher = Watcher()
     watcher.wait(3)
