@@ -126,7 +126,7 @@ async def delete_down(call: Call) -> Answer:
     heads = call.rooms.heads
     dry_run = call.flag("dry_run")
     removed, kept = await heads.remove_down(dry_run=dry_run)
-    call.about["head_uid"] = list(removed)
+    call.about["head_uid"] = [head["uid"] for head in removed]
     meta = {"dry_run": dry_run, **_outlook(heads.outlook())}
     if removed and not dry_run:
         meta |= _still_opens(call)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,10 +16,13 @@ from agent.adapters.sqlite.store import SqliteStore
 from agent.api.routes import ROUTES
 from agent.config import Config, Live
 from agent.heads.directory import HeadDirectory
+from agent.heads.liveness import Condition, Outlook, Standing, State
+from agent.heads.members import Members
 from agent.heads.registry import HeadRegistry
 from agent.model import Head
 from tests.support.head_records import body
 from tests.support.http import client, served
+from tests.support.logs import log_lines
 from tests.support.people import ME, OTHER, PEER
 from tests.support.ssh import pair
 from tests.support.unwatched import unwatched
@@ -37,12 +41,29 @@ def engine() -> SimpleNamespace:
 
 
 @pytest.fixture
-async def http(tmp_path: Path, engine: SimpleNamespace) -> AsyncIterator[aiohttp.ClientSession]:
+def dead() -> set[str]:
+    """The heads that are found to be down."""
+    return set()
+
+
+@pytest.fixture
+async def http(tmp_path: Path, engine: SimpleNamespace, dead: set[str]) -> AsyncIterator[aiohttp.ClientSession]:
     clock = SystemClock()
+    nobody = unwatched(clock.now())
+
+    def watch(members: Members, now: datetime) -> Outlook:
+        outlook = nobody(members, now)
+        found = dict.fromkeys(dead & members.heads.keys(), Condition(State.DOWN))
+        return (
+            outlook._replace(standing=Standing.MAJORITY, conditions={**outlook.conditions, **found})
+            if dead
+            else outlook
+        )
+
     async with SqliteStore.open(tmp_path / "agent.db") as store:
         registry = HeadRegistry(store, ME, clock)
         await registry.ensure_self(Head(ssh_public=pair("ed25519").public, addresses=("10.0.0.1",)))
-        heads = HeadDirectory(store, registry, clock, unwatched(clock.now()), Live(Config()))
+        heads = HeadDirectory(store, registry, clock, watch, Live(Config()))
         rooms = {"heads": heads, "engine": engine}
         async with served(tmp_path / "socket", ROWS, rooms=rooms), client(tmp_path / "socket") as session:
             yield session
@@ -103,6 +124,19 @@ async def test_a_head_alone_has_no_heads_down(http: aiohttp.ClientSession) -> No
     for query, dry_run in (("", False), ("?dry_run=1", True)):
         status, answer, _ = await ask(http, "DELETE", f"/heads/down{query}")
         assert (status, answer["data"], answer["kept"], answer["meta"]["dry_run"]) == (200, [], [], dry_run)
+
+
+async def test_the_heads_that_were_removed_are_in_the_audit_line_by_uid(
+    http: aiohttp.ClientSession, dead: set[str]
+) -> None:
+    for uid in (PEER, OTHER):
+        await ask(http, "POST", "/heads", body(uid))
+    dead |= {PEER, OTHER}
+    with log_lines() as lines:
+        _, answer, _ = await ask(http, "DELETE", "/heads/down")
+    assert [head["uid"] for head in answer["data"]] == [PEER, OTHER]
+    (line,) = (line for line in lines if line.get("audit") and line["route"] == "/heads/down")
+    assert line["head_uid"] == [PEER, OTHER]
 
 
 async def test_a_head_that_was_never_heard_is_unknown_and_stays(http: aiohttp.ClientSession) -> None:
