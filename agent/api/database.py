@@ -60,7 +60,9 @@ LEFT = Answers(
 )
 MIGRATED = Answers(
     data=Migrated,
-    fails=together(WRITES, _BUSY, {Conflict: ("has-peers", "occupied", "overtaken"), Unavailable: ("not-the-same",)}),
+    fails=together(
+        WRITES, _BUSY, {Conflict: ("has-peers", "engine", "occupied", "overtaken"), Unavailable: ("not-the-same",)}
+    ),
     partial=Any,
 )
 RECOVERED = Answers(

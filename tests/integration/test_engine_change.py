@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.config import ConfigError
-from agent.errors import Unavailable
+from agent.errors import Conflict, Unavailable
 from agent.model import Kind
 from agent.ports import Put
 from tests.support.engine_heads import EngineHead, EngineHeads, held, sample
@@ -158,3 +158,16 @@ async def test_a_head_whose_records_are_in_etcd_does_not_start_with_a_configurat
     with pytest.raises(ConfigError, match="cw-headctl leave"):
         async with head.agent():
             pass
+
+
+async def test_a_head_does_not_go_where_its_configuration_would_not_let_it_start(head: EngineHead) -> None:
+    head.configure("sqlite")
+    async with head.agent() as engine:
+        await engine.store.commit(*sample(1))
+
+        with pytest.raises(Conflict, match=r"engine = sqlite.*set it to auto"):
+            await engine.found("etcd")
+
+        assert engine.kind == "sqlite"
+    async with head.agent() as engine:
+        assert head.units.starts == 0

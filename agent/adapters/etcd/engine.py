@@ -198,6 +198,12 @@ class HeadEngine:
 
     async def _found(self, kind: str, records: Sequence[Record] | None) -> None:
         source = self._state / "moving.db"
+        if kind == ETCD and self._config.database.engine == SQLITE:
+            raise Conflict(
+                "[database] engine = sqlite in this head's configuration, and with that the agent starts on no etcd: "
+                "set it to auto, restart the agent, then ask again; nothing was changed",
+                code="engine",
+            )
         if kind == ETCD and not self._config.etcd.endpoints:
             await self._founder.unit().need_binary()
         async with self.store.still():
