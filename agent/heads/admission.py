@@ -75,6 +75,8 @@ class Admission:
             await self._registry.load()
             self._check_member()
             await self._check_nobody_comes(asked)
+            # Of a member that is to be taken in anew nothing must be lost by a failure.
+            is_new = asked.uid not in self._registry.members.heads or asked.uid in self._unproved.values()
             issued = await self._registrar().certify(asked.request, asked.uid, asked.names, fields.get("addresses", ()))
             fields |= {"ca_pem": issued.ca_pem, "key_sha256": issued.key_sha256, "version": asked.version[:100]}
             record = await until_settled(lambda: self._write(asked.uid, fields, issued, once))
@@ -84,7 +86,8 @@ class Admission:
             try:
                 attachment = await self._engine.invite(asked.uid, asked.peer_url or "")
             except AgentError:
-                await self._take_back(record, once)
+                if is_new:
+                    await self._take_back(record, once)
                 raise
             heads, tombstones = await self._store.records(Kind.HEAD), await self._store.records(Kind.TOMBSTONE)
         log.warning(

@@ -439,3 +439,17 @@ async def test_a_head_whose_cluster_has_lost_its_quorum_for_good_joins_another_b
 
     await third.join(force=True)
     assert await third.shape() == await first.shape()
+
+
+async def test_a_member_that_cannot_be_taken_in_anew_stays_a_member(tmp_path: Path) -> None:
+    first, second = await two(tmp_path)
+    await second.join()
+    first.admission.proved(second.uid)
+    before = await first.shape()
+    second.store.age = 5.0  # it does not reach the database, so its operator has it join again
+    first.failing["invite"] = Unavailable("the database takes no change of its members", code="unhealthy")
+
+    assert (await refusal(second)).code == "unhealthy"
+
+    assert await first.shape() == before
+    assert await first.store.records(Kind.TOMBSTONE) == []
