@@ -28,7 +28,7 @@ class CaState(Struct, frozen=True):
     next: str | None = None
     former: str | None = None
     engine: tuple[str, ...] | None = None
-    """The CAs that this head's own database engine believes now; None where it runs none."""
+    """The CAs that this head's database engine believes now; None where it talks to no other head's."""
     records: dict[str, tuple[str, ...]] = {}
     """By head, as this head's records have it: the CAs that its certificate is checked against."""
 

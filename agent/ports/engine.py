@@ -84,7 +84,9 @@ class LocalEngine(Protocol):
         ...
 
     async def believed(self) -> str | None:
-        """The CAs, PEM, that the engine's process on this head was started with; None where none runs for the heads."""
+        """The CAs, PEM, that the engine on this head believes of the others', which were given to its process at its
+        start; None where it talks to none of theirs.
+        """
         ...
 
     async def rescue(self) -> None:

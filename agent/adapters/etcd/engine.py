@@ -167,11 +167,14 @@ class HeadEngine:
             await self._rescue()
 
     async def believed(self) -> str | None:
-        """The CAs (PEM) that this head's running etcd believes, "" while it is not ready; None where it runs none."""
-        if not self._choice.directory:
+        """The CAs (PEM) that this head's running etcd believes, "" while it is not ready.
+
+        On a head without one they are those that it believes of the others' members; None where it asks none.
+        """
+        if self._choice.engine != ETCD or self._config.etcd.endpoints:
             return None
         believed = await self._founder.unit().believed()
-        return believed if believed is None or await self._is_ready() else ""
+        return believed if believed is None or not self._choice.directory or await self._is_ready() else ""
 
     # --- The loop ---
 

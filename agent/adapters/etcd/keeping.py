@@ -6,7 +6,7 @@ import contextlib
 
 import structlog
 
-from agent.adapters.etcd.choice import Choice
+from agent.adapters.etcd.choice import ETCD, Choice
 from agent.adapters.etcd.cluster import Cluster
 from agent.adapters.etcd.founding import Founder
 from agent.adapters.etcd.leftovers import put_aside
@@ -57,6 +57,8 @@ class Keeper:
             await self._keep_running(self._founder.member(choice.directory), choice, opened, changing=changing)
         else:
             await self._founder.unit().stop()
+            if choice.engine == ETCD and not self._config.etcd.endpoints and not changing:
+                await self._believe()
         moved = await blocking(lambda: put_aside(self._config.state.directory, self._config.database.path, choice))
         if moved:
             log.warning("Database put aside that is not in force", files=[path.name for path in moved])
@@ -95,6 +97,14 @@ class Keeper:
         self._pause = min(max(5.0, 2 * self._pause), LONGEST_PAUSE)
         self._not_before = now + self._pause
         await unit.run(settings, authorities, timeout=READY)
+
+    async def _believe(self) -> None:
+        """Have a head that only asks the members of others believe their CAs."""
+        try:
+            authorities = self._founder.authorities.all()
+        except Unavailable:
+            return  # the heads are not known: those that were believed before are kept
+        await self._founder.unit().believe(authorities)
 
     async def _authorities(self) -> str:
         """The CAs to believe; while the heads are not known, those that were believed before."""

@@ -67,11 +67,12 @@ class EtcdUnit:
     async def believe(self, authorities: str) -> None:
         """Stop it, if it runs, and keep these CAs for this head's own connections to other heads' members."""
         await self.stop()
-        await blocking(lambda: replace(self._authorities, authorities.encode()))
+        if await self.believed() != authorities:  # else every connection would be made anew
+            await blocking(lambda: replace(self._authorities, authorities.encode()))
 
     async def believed(self) -> str | None:
-        """The CAs (PEM) that the running etcd believes; None where there is none."""
-        return await blocking(lambda: _text(self._authorities) if self._settings.exists() else None)
+        """The CAs (PEM) that the running etcd, or without one this head's own connections, believe; None: nobody's."""
+        return await blocking(lambda: _text(self._authorities))
 
     def _write(self, settings: str, authorities: str, *, fresh: bool) -> None:
         replace(self._authorities, authorities.encode())
