@@ -311,13 +311,20 @@ class HeadEngine:
         client, choice = self._opened.client, self._choice
         if client is None or self._config.etcd.endpoints:
             return
-        own = (self._founder.member(choice.directory).client_url,) if choice.directory else ()
-        others = [url for member in await Cluster(client).member_list() for url in member.client_urls]
-        known = msgspec.structs.replace(choice, endpoints=tuple(dict.fromkeys((*own, *others))))
+        own = self._founder.member(choice.directory) if choice.directory else None
+        if own and own.client_url not in client.endpoints.all:  # its address has changed: there may be no other to ask
+            moved = msgspec.structs.replace(choice, endpoints=(own.client_url, *choice.endpoints))
+            await self._take(moved, await self._opener.open(moved))
+            return  # the rest is for the next turn, which asks there
+        members = await Cluster(client).member_list()
+        others = [url for member in members for url in member.client_urls]
+        known = msgspec.structs.replace(
+            choice, endpoints=tuple(dict.fromkeys((*([own.client_url] if own else []), *others)))
+        )
         if set(known.endpoints) != set(choice.endpoints):
             await self._choose(known)
-        if own and own[0] not in client.endpoints.all:  # this head's address has changed
-            await self._take(known, await self._opener.open(known))
+        if own and any(one.name == own.uid and own.peer_url not in one.peer_urls for one in members):
+            await self._keeper.move(own, self._opened)
 
     async def _stand_in(self) -> None:
         """Become a member where one has left and this head has none yet; another head may be faster."""

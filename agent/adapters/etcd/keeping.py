@@ -79,12 +79,12 @@ class Keeper:
         elif same:
             await self._start_again(unit, settings, authorities)
         else:
-            await self._move(member, opened)
+            await self.move(member, opened)
             await unit.run(settings, authorities, timeout=READY)
         if not answers or changing:
             return
         if not same:
-            await self._move(member, opened)
+            await self.move(member, opened)
             await self._restart(member, settings, authorities, opened)
         await self._locks.give_back_left(LOCK)  # at once after the restart etcd may not have taken it
 
@@ -129,7 +129,7 @@ class Keeper:
             raise Unavailable(err.reason, code=err.code) from err
         log.info("Database member restarted for its changed configuration")
 
-    async def _move(self, member: Member, opened: Opened) -> None:
+    async def move(self, member: Member, opened: Opened) -> None:
         """Tell the others where this member will be, in case that its address has changed; without them it waits."""
         if isinstance(opened.membership, EtcdMembership):
             with contextlib.suppress(AgentError):
