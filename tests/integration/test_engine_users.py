@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.errors import Unavailable
 from agent.model import Head, Kind
 from agent.ports import Put
 from tests.support.engine_heads import EngineHead, EngineHeads, sample
@@ -52,3 +53,21 @@ async def test_it_believes_the_cas_that_the_members_go_over_to(
         assert former != believed == await first.believed()
         assert (two.directory / "etcd-ca.pem").read_text() == believed
         await second.store.commit(Put(Kind.REPO, "r" * 32, {"name": "r"}, "r"))
+
+
+async def test_one_whose_attempt_to_stand_in_was_cut_off_stands_in_again(pair: tuple[EngineHead, EngineHead]) -> None:
+    one, two = pair
+    two.voters = 2  # as if there had been two, and one had left
+    async with one.agent() as first, two.agent() as second:
+        in_the_way = two.directory / ".engine.json.new"
+        in_the_way.mkdir()
+        with pytest.raises(Unavailable, match=r"engine\.json"):  # its member runs, and nothing says so yet
+            await second.reconcile()
+        assert [(m.head, m.voter) for m in await first.members()] == [(one.uid, True), (two.uid, False)]
+        in_the_way.rmdir()
+
+        await second.reconcile()
+
+        members = [(m.head, m.voter, m.healthy) for m in await first.members()]
+        assert members == [(one.uid, True, True), (two.uid, True, True)]
+        assert second.peer_url == two.peer_url

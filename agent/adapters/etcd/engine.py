@@ -327,13 +327,15 @@ class HeadEngine:
             await self._keeper.move(own, self._opened)
 
     async def _stand_in(self) -> None:
-        """Become a member where one has left and this head has none yet; another head may be faster."""
+        """Become a member where one has left and this head has none yet; another head may be faster.
+
+        A member of this head's own is what a former attempt has left: no other head takes it out.
+        """
         if self._choice.engine != ETCD or self._choice.directory or self._config.etcd.endpoints:
             return
-        members = await self.members()
-        voters = [member for member in members if member.voter]
-        if len(voters) == len(members) < self._voters and has_quorum(members):
-            uid = self._config.head.uid
+        uid, members = self._config.head.uid, await self.members()
+        others = [member for member in members if member.head != uid]
+        if all(member.voter for member in others) and len(others) < self._voters and has_quorum(members):
             try:
                 await self._attach(await self.invite(uid, self._founder.member("").peer_url))
             except Conflict as err:
