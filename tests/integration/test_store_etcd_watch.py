@@ -125,6 +125,19 @@ async def test_a_cancelled_question_leaves_the_references_as_they_are(
         assert await store.references("", 10**6) == names
 
 
+async def test_records_that_are_too_large_to_come_at_once_are_read(one_etcd: Etcd, root: str) -> None:
+    async with opened(one_etcd, root) as store, relaying(one_etcd.urls[0]) as relay:
+        for n in range(90):
+            await store.commit(Put(Kind.BOOTCONFIG, f"{n:032}", {}, f"small{n}"))
+        for n in range(40):
+            await store.commit(Put(Kind.IMAGE, f"{n:032}", {"description": "x" * 300_000}))
+        relay.most = 8_000_000
+        async with opened(one_etcd, root, relay.url, owner=B) as other:
+            await wait_for(lambda: other.age is None)
+            assert len(await other.records(Kind.IMAGE)) == 40
+            assert len(await other.records(Kind.BOOTCONFIG)) == 90
+
+
 async def test_a_restore_is_seen_by_every_head_at_one_moment(one_etcd: Etcd, root: str, tmp_path: Path) -> None:
     rows = [Row(Record(Kind.IMAGE, f"{n:032}", n + 1, {}, f"new{n}")) for n in range(250)]
     archive.write(tmp_path / "backup.db", rows, 300)

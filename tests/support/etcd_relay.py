@@ -27,6 +27,8 @@ class Relay:
     """Those transactions, by what `passed` is then, are done, and refused: so does etcd with the one that fills it."""
     closed: bool = False
     """Transactions are refused as by an etcd that is full, and not passed on."""
+    most: int = 2**40
+    """Bytes of an answer: a larger one does not come as long as the client waits."""
     release: asyncio.Event = field(default_factory=asyncio.Event)
     passed: int = 0
     """How many transactions reached etcd."""
@@ -53,7 +55,10 @@ class Relay:
         if request.path == "/v3/watch":
             return await self._watch(request, body)
         async with self.session.request(request.method, self.target + request.path, data=body) as answer:
-            return web.Response(body=await answer.read(), status=answer.status, content_type=answer.content_type)
+            content = await answer.read()
+            if len(content) > self.most:
+                await asyncio.Event().wait()
+            return web.Response(body=content, status=answer.status, content_type=answer.content_type)
 
     async def _txn(self, body: bytes) -> web.Response:
         if self.hold:

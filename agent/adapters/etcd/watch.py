@@ -18,8 +18,12 @@ from agent.model import Kind
 
 log = structlog.get_logger()
 
-PAGE = 500
-"""Keys that are read at once when everything is listed."""
+PAGE = 100
+"""Keys that are read at once when everything is listed, unless they are large: a record may have a MiB."""
+FEW = 8
+"""Keys that are read at once where no size is known yet, or where more of them did not come in time."""
+_BYTES = 2**22
+"""About so much is read at once: what takes longer than a second is never answered."""
 
 _decode_line = msgspec.json.Decoder(Line, strict=False).decode
 
@@ -91,9 +95,16 @@ class Follower:
 
     async def _pages(self, generation: str, revision: int) -> AsyncIterator[Change]:
         begin, end = self._layout.generation(generation)
-        more = True
+        more, limit, most = True, FEW, PAGE
         while more:
-            page: Ranged = await self._client.range(begin, end, revision=revision, limit=PAGE)
+            try:
+                page: Ranged = await self._client.range(begin, end, revision=revision, limit=limit)
+            except NoQuorum:
+                if limit == FEW:
+                    raise
+                limit = most = FEW
+                continue
+            limit = max(FEW, min(most, len(page.kvs) * _BYTES // (sum(len(kv.value) for kv in page.kvs) or 1)))
             for kv in page.kvs:
                 key = self._layout.parse(generation, kv.key)
                 if key is not None:
