@@ -71,7 +71,9 @@ RECOVERED = Answers(
 )
 BACKUPS = Answers(data=list[Backup], fails={Unavailable: ("unavailable",)})
 BACKED_UP = Answers(data=Backup, status=201, fails=together(READS, _BUSY, {Conflict: ("exists",)}))
-RESTORED = Answers(data=Restored, fails=together(WRITES, _BUSY, {NotFound: ("no-such-backup",)}))
+RESTORED = Answers(
+    data=Restored, fails=together(WRITES, _BUSY, {NotFound: ("no-such-backup",), Conflict: ("overtaken",)})
+)
 
 CHECKED = Answers(data=Checked, fails=READS)
 SAVED = Answers(data=Saved, fails=READS)

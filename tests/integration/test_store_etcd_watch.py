@@ -20,19 +20,20 @@ from agent.adapters.etcd.errors import NoSpace
 from agent.adapters.etcd.generations import install
 from agent.adapters.etcd.keys import Layout
 from agent.adapters.etcd.store import EtcdStore
-from agent.adapters.etcd.wire import drop, put
+from agent.adapters.etcd.wire import drop, put, untouched
 from agent.adapters.sqlite import archive
 from agent.adapters.sqlite.archive import Row
 from agent.errors import Conflict, Unavailable
 from agent.model import Kind, Record
 from agent.ports import Delete, Put, walk_key
+from agent.records.shape import SHAPE
 from tests.support.etcd import Etcd, one_etcd
 from tests.support.etcd_relay import relaying
 from tests.support.waiting import wait_for
 
 __all__ = ["one_etcd"]
 
-A, B = "a" * 32, "b" * 32
+A, B, C = "a" * 32, "b" * 32, "c" * 32
 _roots = itertools.count()
 
 
@@ -157,6 +158,45 @@ async def test_a_restore_is_seen_by_every_head_at_one_moment(one_etcd: Etcd, roo
         former = archive.read(restoring.result())
         assert {row.record.name for row in former.rows} == {f"old{n}" for n in range(30)}
         await other.commit(Put(Kind.IMAGE, A, {}, "old1"))
+
+
+async def test_a_restore_brings_no_removed_head_back_and_drops_none_that_came_since(
+    one_etcd: Etcd, root: str, tmp_path: Path
+) -> None:
+    async with opened(one_etcd, root) as store:
+        await store.commit(Put(Kind.CLUSTER, "cluster", {"id": "ours"}), Put(Kind.HEAD, A, {}), Put(Kind.HEAD, B, {}))
+        await store.commit(Put(Kind.IMAGE, A, {"v": 1}, "image"))
+        await store.backup(tmp_path / "backup.db")
+        await store.commit(Delete(Kind.HEAD, B), Put(Kind.TOMBSTONE, B, {"departure": "removed"}))
+        await store.commit(Put(Kind.HEAD, C, {}), Put(Kind.IMAGE, A, {"v": 2}, "renamed"))
+        for rows in (archive.read(tmp_path / "backup.db").rows, [_of_another_cluster]):
+            archive.replace(tmp_path / "backup.db", rows, 9)
+
+            await store.restore(tmp_path / "backup.db")
+
+            assert [record.body for record in await store.records(Kind.CLUSTER)] == [{"id": "ours"}]
+            assert [record.uid for record in await store.records(Kind.HEAD)] == [A, C]
+            assert [record.uid for record in await store.records(Kind.TOMBSTONE)] == [B]
+            images = {row.record.uid: row.record.body for row in rows if row.record.kind is Kind.IMAGE}
+            assert {record.uid: record.body for record in await store.records(Kind.IMAGE)} == images
+
+
+_of_another_cluster = Row(Record(Kind.CLUSTER, "cluster", 1, {"id": "another"}))
+
+
+async def test_a_restore_in_which_a_head_is_removed_changes_nothing(
+    one_etcd: Etcd, client: EtcdClient, root: str
+) -> None:
+    layout = Layout(root)
+    async with opened(one_etcd, root) as store:
+        since = await store.commit(Put(Kind.HEAD, A, {}), Put(Kind.HEAD, B, {}))
+        unless = [untouched(*layout.records("first", kind), since) for kind in SHAPE]
+        await store.commit(Delete(Kind.HEAD, B), Put(Kind.TOMBSTONE, B, {"departure": "removed"}))
+
+        with pytest.raises(Conflict, match="ask again"):
+            await install(client, layout, [Row(Record(Kind.HEAD, B, 1, {}))], unless=unless)
+
+        assert [record.uid for record in await store.records(Kind.HEAD)] == [A]
 
 
 async def test_a_restore_that_was_cut_off_has_changed_nothing_and_can_be_done_again(

@@ -12,7 +12,7 @@ from agent.adapters.etcd.keys import Current, Key, NameKey, RecordKey, Stored, e
 from agent.adapters.etcd.references import ReferenceIndex
 from agent.adapters.sqlite.archive import Archive, Row
 from agent.errors import Unavailable
-from agent.model import Kind, Record
+from agent.model import OBJECT_KINDS, Kind, Record
 
 _decode_stored = msgspec.json.Decoder(Stored).decode
 _decode_body = msgspec.json.Decoder(dict[str, Any]).decode
@@ -104,6 +104,13 @@ class Cache:
         """Everything as of this moment, by kind and uid; the work is done as it is read, also in a thread."""
         entries = [(RecordKey(kind, uid), entry) for kind, of in self._records.items() for uid, entry in of.items()]
         return (Row(entry.record(key), entry.stored.references) for key, entry in sorted(entries, key=_by_key))
+
+    def company(self, rows: Iterable[Row]) -> list[Row]:
+        """These objects, and all else as it is here; just these rows where no cluster is here that can be read."""
+        if not self._records.get(Kind.CLUSTER) or any(key.kind not in OBJECT_KINDS for key in self._damaged):
+            return list(rows)
+        objects = [row for row in rows if row.record.kind in OBJECT_KINDS]
+        return [*objects, *(row for row in self.rows() if row.record.kind not in OBJECT_KINDS)]
 
     @property
     def newest(self) -> int:

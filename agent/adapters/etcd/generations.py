@@ -7,7 +7,7 @@ away by the next that begins.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 import structlog
@@ -27,12 +27,14 @@ _BYTES = 2**20
 """About so many bytes in one transaction; etcd's own limit is 1.5 MiB."""
 
 
-async def install(client: EtcdClient, layout: Layout, rows: Iterable[Row], base: int | None = None) -> int:
+async def install(
+    client: EtcdClient, layout: Layout, rows: Iterable[Row], base: int | None = None, unless: Sequence[Body] = ()
+) -> int:
     """Make these the store's records, all others gone; returns etcd's revision at which they came into force.
 
     `base` is added to etcd's revisions from then on: what the records' former engine had reached, where they come to
-    a new etcd; None leaves it as it is. Raises Conflict when another such exchange began meanwhile; then nothing has
-    changed. Safe to repeat.
+    a new etcd; None leaves it as it is. `unless`: compares that must hold at that moment. Raises Conflict when they do
+    not, or when another such exchange began meanwhile; then nothing has changed. Safe to repeat.
     """
     mine = secrets.token_hex(8)
     clearing, filling = f"{mine} clears".encode(), f"{mine} fills".encode()
@@ -52,9 +54,8 @@ async def install(client: EtcdClient, layout: Layout, rows: Iterable[Row], base:
     ]
     refusal: AgentError = _overtaken()
     try:
-        made = (
-            await _txn(client, [_is(layout.restoring, filling), unchanged(layout.current, revision)], exchange)
-        ).succeeded
+        ours = [_is(layout.restoring, filling), unchanged(layout.current, revision)]
+        made = (await _txn(client, [*ours, *unless], exchange)).succeeded
     except NoSpace as err:  # etcd's answer also to the very write that fills it, which it makes
         made, refusal = False, err
     found, at = await _current(client, layout)
@@ -93,7 +94,8 @@ def _is(key: bytes, value: bytes) -> Body:
 
 
 def _overtaken() -> Conflict:
-    return Conflict("another head began to replace the database's records: this one's were not taken", code="overtaken")
+    reason = "another head changed the database's records meanwhile: this one's were not taken; ask again"
+    return Conflict(reason, code="overtaken")
 
 
 def _batches(layout: Layout, generation: str, rows: Iterable[Row]) -> Iterator[list[Body]]:

@@ -70,6 +70,10 @@ class Layout:
         """The range of all keys of a generation."""
         return _under(self._stem(name))
 
+    def records(self, name: str, kind: str) -> tuple[bytes, bytes]:
+        """The range of a generation's records of a kind."""
+        return _under(self._stem(name) + f"record/{kind}/".encode())
+
     def others(self, name: str) -> tuple[tuple[bytes, bytes], tuple[bytes, bytes]]:
         """The two ranges that hold every generation but this."""
         (begin, end), (first, last) = _under(self._generations), self.generation(name)

@@ -21,12 +21,14 @@ from agent.adapters.etcd.lasting import LastingCopy
 from agent.adapters.etcd.pulse import Pulse
 from agent.adapters.etcd.upkeep import Upkeep, told
 from agent.adapters.etcd.watch import Follower
+from agent.adapters.etcd.wire import untouched
 from agent.adapters.sqlite import archive
 from agent.adapters.sqlite.file import beside
 from agent.errors import AgentError, Unavailable
 from agent.loops import Loops, lasting
 from agent.model import Kind, Record
 from agent.ports import Change, Clock
+from agent.records.shape import SHAPE
 
 log = structlog.get_logger()
 
@@ -190,9 +192,11 @@ class EtcdStore:
         return await asyncio.to_thread(archive.write, target, self._cache.rows(), self._cache.newest)
 
     async def restore(self, source: Path) -> Path:
-        """Make the records those of a checked backup, at one moment for all heads; returns where the former ones are.
+        """Make the objects those of a checked backup, at one moment for all heads; returns where the former ones are.
 
-        Cut off at any point, all heads have the former records or the new ones.
+        Who is in the cluster stays as it is: a backup would bring removed heads back, and drop those that came since.
+        Raises Conflict where that changes meanwhile. Cut off at any point, all heads have the former records or the
+        new ones.
         """
         wanted = await asyncio.to_thread(archive.read, source)
         self._need_quorum()
@@ -200,7 +204,9 @@ class EtcdStore:
         aside = beside(self._copy or source, f".before-restore-{stamp}")
         await self._pulse.confirm()
         await asyncio.to_thread(archive.write, aside, self._cache.rows(), self._cache.newest)
-        await self._pulse.seen(await install(self._client, self._layout, wanted.rows))
+        rows, generation, since = self._cache.company(wanted.rows), self._cache.current.generation, self._cache.revision
+        unless = [untouched(*self._layout.records(generation, kind), since) for kind in SHAPE]
+        await self._pulse.seen(await install(self._client, self._layout, rows, unless=unless))
         log.warning("Database restored", backup=str(source), old=str(aside))
         return aside
 

@@ -158,6 +158,12 @@ def unchanged(key: bytes, revision: int) -> Body:
     return {"key": key, "target": "MOD", "result": "EQUAL", "mod_revision": str(revision)}
 
 
+def untouched(begin: bytes, end: bytes, since: int) -> Body:
+    """A compare: no key of a range was written after revision `since`."""
+    mod = {"target": "MOD", "result": "LESS", "mod_revision": str(since + 1)}
+    return {"key": begin, "range_end": end, **mod}
+
+
 def put(key: bytes, value: bytes) -> Body:
     """An operation that writes a key."""
     return {"request_put": {"key": key, "value": value}}
