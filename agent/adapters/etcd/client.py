@@ -253,6 +253,9 @@ def _told(err: BaseException) -> str:
         return "no answer in time"
     if isinstance(err, AgentError):
         return err.reason
+    if isinstance(err, aiohttp.ClientSSLError):  # its errno is OpenSSL's, and none of the system's
+        cause = err.certificate_error if isinstance(err, aiohttp.ClientConnectorCertificateError) else err.os_error
+        return f"TLS fails: {getattr(cause, 'verify_message', '') or cause}"
     if isinstance(err, aiohttp.ClientConnectorError):
         return os.strerror(err.os_error.errno) if err.os_error.errno else str(err.os_error)
     return str(err) or type(err).__name__
