@@ -232,3 +232,14 @@ async def test_a_running_agent_reissues_and_tells_until_it_was_heard(tmp_path: P
     for _ in range(2):
         await keeper.check()
     assert heard == [keeper.identity, keeper.identity]
+
+
+async def test_a_running_agent_notices_within_a_minute_that_its_address_has_changed(tmp_path: Path) -> None:
+    files, clock, loops = IdentityFiles(tmp_path, ME, lambda: HERE), StillClock(), Loops()
+
+    async def hear(_identity: Identity) -> None:
+        """Nobody changes anything."""
+
+    IdentityKeeper(files, files.open(CLUSTER, clock.now()), clock, loops, hear)
+
+    assert [loop.name for loop in loops.all if loop.interval <= 60] == ["certificate"]

@@ -16,8 +16,10 @@ from agent.ports import Clock
 
 log = structlog.get_logger()
 
-INTERVAL = 3600.0
-"""Seconds between looks at the dates and addresses: nothing tells of a change in a sandbox without netlink."""
+INTERVAL = 60.0
+"""Seconds between looks at the dates and addresses: nothing tells of a change in a sandbox without netlink. This head's
+etcd goes over to a new address at once, and nobody believes it there before the certificate names that; a look takes a
+millisecond."""
 CA_WARNING = timedelta(days=180)
 """How long before the CA's own end people are told, and then once a day: it does not renew by itself."""
 
@@ -43,7 +45,7 @@ class IdentityKeeper:
         self._loop: Loop = loops.add("certificate", INTERVAL)
 
     async def run(self) -> None:
-        """Look every hour, for ever; a failure is warned about and tried again."""
+        """Look every minute, for ever; a failure is warned about and tried again."""
         await periodic(self._loop, self.check)
 
     async def check(self) -> None:
