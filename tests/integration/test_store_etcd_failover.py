@@ -219,3 +219,23 @@ async def test_members_that_do_not_answer_and_the_same_records_everywhere_are_ch
         assert await store.check() == []
         other.kill()
         assert await store.check() == [f"member {other.name} does not answer"]
+
+
+async def test_without_a_quorum_the_reason_is_told_at_any_moment_and_once(three: Etcd) -> None:
+    told: list[str | None] = []
+    async with opened(three, three.members[0], A, "/reason/") as store:
+        for member in three.members:
+            member.kill()
+        await wait_for(lambda: store.age is not None)
+        begun = time.monotonic()
+
+        def longer_than_one_question_lasts() -> bool:
+            told.append(store.problem)
+            return time.monotonic() - begun > 3
+
+        await wait_for(longer_than_one_question_lasts)
+
+    for reason in told:
+        assert reason is not None
+        assert reason.count("cannot reach a quorum") == 1
+        assert "none has answered yet" not in reason

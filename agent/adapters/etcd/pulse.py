@@ -53,7 +53,7 @@ class Pulse:
         self.alarms: tuple[Alarm, ...] = ()
         self.first = asyncio.Event()
         """Set once a quorum has answered."""
-        self.failure: str | None = None
+        self.failure: AgentError | None = None
         """Why the last question was not answered."""
         self.read_at: float | None = None
         """Monotonic second, perhaps before this process began, at which the copy from disk was the newest."""
@@ -118,18 +118,19 @@ class Pulse:
         loop = loops.add("etcd", INTERVAL)
         try:
             while True:
-                self.failure = None
+                failure = None
                 try:
                     await self.confirm()
                     await self._survey()
                 except AgentError as err:
-                    self.failure = err.reason
+                    failure = err
+                self.failure = failure  # not before: until there is an answer the last failure is the reason
                 self._notice()
                 if not self.away:
                     self.first.set()
-                loop.turn(self._clock.monotonic(), self.failure)
+                loop.turn(self._clock.monotonic(), failure.reason if failure else None)
                 await self._retry_failed()
-                await asyncio.sleep(RETRY if self.failure else INTERVAL)
+                await asyncio.sleep(RETRY if failure else INTERVAL)
         finally:
             loops.all.remove(loop)
 
@@ -139,7 +140,8 @@ class Pulse:
         self._away = self.away
         if self._away:
             effect = "what was read last is answered, marked stale; changes are refused"
-            log.warning("Database has no quorum", reason=self.failure, effect=effect)
+            reason = self.failure.reason if self.failure else None
+            log.warning("Database has no quorum", reason=reason, effect=effect)
         else:
             log.info("Database confirmed by a quorum", revision=self._cache.newest)
         self._told(ALL)

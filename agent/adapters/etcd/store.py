@@ -217,7 +217,10 @@ class EtcdStore:
 
     def _need_quorum(self) -> None:
         if self._closed or self._pulse.away:
-            raise NoQuorum(self._client.explain(self._pulse.failure or "none has answered yet"))
+            failure = self._pulse.failure
+            if isinstance(failure, NoQuorum):
+                raise NoQuorum(failure.reason)
+            raise NoQuorum(self._client.explain(failure.reason if failure else "none has answered yet"))
 
     def _tell(self, kinds: frozenset[Kind]) -> None:
         for callback in self._callbacks:
