@@ -97,7 +97,7 @@ class _Printer:
         sys.stdout.flush()
 
     def _line(self, at: str, row: dict[str, Any]) -> str:
-        status = str(row.get("status", "gone"))
+        status = plain(str(row.get("status", "gone")))
         shown = colour(status, _COLOURS.get(status)) if is_coloured(sys.stdout) else status
         state = f"{row['active_state']} ({row['sub_state']})" if "active_state" in row else "-"
         return f"{at}  {plain(row['name']):{self._width}}  {shown}{' ' * (4 - len(status))}  {plain(state):24}" + (

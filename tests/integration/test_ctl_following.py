@@ -148,3 +148,19 @@ async def test_a_service_that_there_is_not_is_a_wrong_argument(place: Path, chan
         streams = given["streams"]
         assert isinstance(streams, Streams)
         await wait_for(lambda: not len(streams))
+
+
+async def test_what_a_head_says_of_its_services_cannot_disturb_the_terminal(place: Path) -> None:
+    fields = ("name", "status", "active_state", "sub_state", "result")
+    table = json.dumps([dict.fromkeys(fields, "\x1b]0;mine\x07\x1b[2J")])
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nevent: table\ndata: " + table.encode() + b"\n\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_unix_server(serve, place), watching(place) as watch:
+        line = await watch.line()
+        assert line.isprintable()
+        assert line.count("?]0;mine??[2J") == len(fields)
