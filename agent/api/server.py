@@ -28,7 +28,8 @@ log = structlog.get_logger()
 _SANE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NOT_HTTP = (
-    "the request is not HTTP that this agent understands; a line of a header may have 8190 bytes, and there may be 128"
+    "the request is not HTTP that this agent understands; its header may have 128 lines of 8190 bytes each, "
+    "and 32768 bytes in all"
 )
 
 

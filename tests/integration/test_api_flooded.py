@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.api.connections import LARGEST, SLOW
 from agent.api.crowd import EACH, MOST
 from tests.support.company import eventually, running
 from tests.support.hostile import exchange, request, taken_apart
@@ -19,7 +20,7 @@ from tests.support.lone_agent import Agent, lone_agent
 
 FLOOD = 10_000
 """Connections that the attackers try to hold."""
-TLS, SLOW = 150, 50
+TLS, GREEDY = 150, 50
 """Such of them as begin TLS; and as ask for much and read nothing."""
 
 
@@ -58,6 +59,21 @@ def connected(host: str, port: int, number: int) -> socket.socket:
 def shaken(plain: socket.socket) -> ssl.SSLSocket:
     """That connection with TLS on it."""
     return _CONTEXT.wrap_socket(plain)
+
+
+def greedy(agent: Agent, source: str) -> ssl.SSLSocket:
+    """A connection that takes hardly anything of what it asks for."""
+    plain = socket.socket()
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    plain.bind((source, 0))
+    plain.connect(("127.0.0.1", agent.port))
+    return shaken(plain)
+
+
+def padded(size: int) -> bytes:
+    """A request whose header has so many bytes, and a little more."""
+    lines = [b"GET /healthz HTTP/1.1", b"Host: x", *(b"X-%d: %s" % (n, b"y" * 4000) for n in range(size // 4000))]
+    return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
 def many_more(agent: Agent, sockets: list[socket.socket], source: str) -> None:
@@ -117,16 +133,49 @@ async def test_idle_ones_with_tls_cost_little_and_are_the_first_to_go(agent: Age
 async def test_those_who_ask_and_never_read_are_no_better_off(agent: Agent) -> None:
     asking = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 64
     with held() as sockets:
-        for _ in range(SLOW):
-            plain = socket.socket()
-            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            plain.bind(("127.0.8.8", 0))
-            plain.connect(("127.0.0.1", agent.port))
-            sockets.append(tls := shaken(plain))
+        for _ in range(GREEDY):
+            sockets.append(tls := greedy(agent, "127.0.8.8"))
             tls.sendall(asking)
         many_more(agent, sockets, "127.0.8.8")
         assert await answers(agent)
         assert open_connections(agent) < EACH + 100
+
+
+async def test_of_those_who_never_read_only_some_may_stay(agent: Agent) -> None:
+    before, connections = agent.memory(), open_connections(agent)
+    with held() as sockets:
+        for _ in range(SLOW + GREEDY):
+            sockets.append(tls := greedy(agent, "127.0.6.6"))
+            tls.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 30)
+        assert open_connections(agent) - connections < SLOW + GREEDY // 2
+        assert agent.memory() - before < (10 + SLOW * 0.7) * 2**20
+        assert await answers(agent)
+
+
+@pytest.mark.parametrize("size", [LARGEST - 4000, 100 * 4000])
+async def test_requests_that_cannot_be_answered_yet_are_not_read_either(agent: Agent, size: int) -> None:
+    before = agent.memory()
+    with held() as sockets:
+        for _ in range(10):
+            sockets.append(tls := greedy(agent, "127.0.5.5"))
+            tls.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 5)
+            tls.settimeout(0.5)
+            with contextlib.suppress(OSError):
+                tls.sendall(padded(size) * 64)
+        assert agent.memory() - before < (5 + 1.3 * len(sockets)) * 2**20
+        assert await answers(agent)
+
+
+async def test_a_header_may_be_long_and_not_longer(agent: Agent) -> None:
+    async def status(sent: bytes) -> int:
+        return (await exchange(agent.socket, sent)).status
+
+    assert await status(padded(LARGEST - 4000)[:-2] + b"Connection: close\r\n\r\n") == 200
+    with socket.create_connection(("127.0.0.1", agent.port), 20) as plain, shaken(plain) as tls:
+        tls.sendall(padded(2 * LARGEST)[: LARGEST + 20_000])
+        refusal = taken_apart(b"".join(iter(lambda: tls.recv(65536), b"")))
+    assert refusal.status == 400
+    assert b"32768" in refusal.body
 
 
 async def test_a_user_of_the_unix_socket_cannot_use_it_up(agent: Agent) -> None:
