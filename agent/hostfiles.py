@@ -8,6 +8,7 @@ from __future__ import annotations
 import grp
 import hashlib
 import re
+import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -72,9 +73,13 @@ def differences(
 
 
 def store_group(root: Path) -> str | None:
-    """The name of the group that owns the file store, None where there is no store yet or its group has no name."""
+    """The name of the group that owns the file store, None where there is no store yet or its group has no name.
+
+    Nor where it is a link, which is no store: somebody else may have laid it, to have the agent get another group.
+    """
     try:
-        return grp.getgrgid(root.stat().st_gid).gr_name
+        status = root.lstat()
+        return grp.getgrgid(status.st_gid).gr_name if stat.S_ISDIR(status.st_mode) else None
     except (OSError, KeyError):
         return None
 

@@ -10,7 +10,7 @@ import pytest
 
 from agent.config import Api, Config, Files, Services, State
 from agent.config.sections import Etcd
-from agent.hostfiles import ENGINE, RULE, SERVICE, SOCKET, differences, render, unit_expression
+from agent.hostfiles import ENGINE, RULE, SERVICE, SOCKET, differences, render, store_group, unit_expression
 
 
 @pytest.mark.parametrize(
@@ -63,6 +63,13 @@ def test_the_store_may_be_written_and_its_group_is_the_agents_too() -> None:
 @pytest.mark.parametrize("group", [None, "root", "clusterware-agent"])
 def test_roots_group_is_never_the_agents(group: str | None) -> None:
     assert "SupplementaryGroups" not in render(Config(), group)[SERVICE]
+
+
+def test_a_link_gives_the_agent_no_group(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+
+    assert store_group(tmp_path) == tmp_path.group()
+    assert store_group(tmp_path / "link") is None
 
 
 def test_a_state_directory_elsewhere_may_be_written() -> None:
