@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import socket
 import subprocess
@@ -285,6 +286,18 @@ async def test_a_trash_that_is_a_link_is_refused(root: Path, files: DirectorySto
         await files.discard(await files.facts(["plain"]))
     assert present(root) == {"plain"}
     assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+async def test_a_lease_in_a_trash_that_somebody_put_there_holds_nothing_up(root: Path, files: DirectoryStore) -> None:
+    await files.prepare()
+    held = os.open(root / ".trash" / "clock", os.O_RDWR)
+    try:
+        fcntl.fcntl(held, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        async with asyncio.timeout(10):
+            with pytest.raises(Unavailable, match="cannot be used"):
+                await files.now()
+    finally:
+        os.close(held)
 
 
 async def test_directories_that_are_gone_are_made_again_for_a_restore(root: Path, room: FilesRoom) -> None:

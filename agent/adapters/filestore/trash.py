@@ -170,6 +170,9 @@ class Trash:
         return self._slots[name]
 
     def _file(self, name: str) -> int:
-        """One of the trash's own files, made if it is not there."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        """One of the trash's own files, made if it is not there; raises BlockingIOError under a lease.
+
+        Whoever may write in the store could have put another trash there, and the kernel would wait for 45 seconds.
+        """
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         return os.open(name, flags, 0o600, dir_fd=self._fd)
