@@ -26,6 +26,10 @@ BODY_TIMEOUT = 30
 """Seconds in which a body must have arrived, so that slow senders do not hold handlers for ever."""
 
 
+BODIES = 64 * 2**20
+"""Bytes of bodies that are read at a time for the holders of tokens, who may send slowly and over many connections."""
+
+
 class Access(StrEnum):
     """Who may call a route (see the reference in docs)."""
 
@@ -122,7 +126,13 @@ class Call:
         return convert(parse_object(raw), shape)
 
     async def _read(self) -> bytes:
-        return await read_body(self.request, self.rooms.live.config.api.max_body)
+        limit = self.rooms.live.config.api.max_body
+        if self.caller.claims is None or not self.request.body_exists:
+            return await read_body(self.request, limit)
+        length = self.request.content_length
+        size = limit if length is None else min(length, limit)
+        with self.rooms.traffic.taking(size, max(BODIES, limit)):
+            return await read_body(self.request, limit)
 
 
 async def read_body(request: web.BaseRequest, limit: int) -> bytes:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from aiohttp import web
 
-from agent.errors import AgentError, Denied, Unauthenticated
+from agent.errors import AgentError, Denied, Unauthenticated, Unavailable
 from agent.histogram import Histogram
 
 SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0)
@@ -36,6 +37,8 @@ class Traffic:
 
     def __init__(self) -> None:
         self.in_flight = 0
+        self.taken = 0
+        """Bytes that the bodies may have which are being read for the holders of tokens."""
         self.answered: dict[tuple[str, str], Answered] = {}
         """By the route's path in the table, and the method."""
         self.refused: dict[str, int] = {}
@@ -45,6 +48,17 @@ class Traffic:
         """Bytes of bodies."""
         self.connections: Callable[[], Mapping[str, int]] = dict
         """How many are open, by what is known of who is behind them."""
+
+    @contextmanager
+    def taking(self, size: int, most: int) -> Iterator[None]:
+        """Read a body of at most `size` bytes meanwhile; raises Unavailable where all together could exceed `most`."""
+        if self.taken + size > most:
+            raise Unavailable("callers with tokens send more than is taken at a time: try again", code="crowded")
+        self.taken += size
+        try:
+            yield
+        finally:
+            self.taken -= size
 
     def note(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import resource
 import select
 import socket
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.api.call import BODIES
 from agent.api.connections import LARGEST, SLOW
 from agent.api.crowd import EACH, MOST
 from tests.support.company import eventually, running
@@ -176,6 +178,21 @@ async def test_a_header_may_be_long_and_not_longer(agent: Agent) -> None:
         refusal = taken_apart(b"".join(iter(lambda: tls.recv(65536), b"")))
     assert refusal.status == 400
     assert b"32768" in refusal.body
+
+
+async def test_the_holder_of_a_token_cannot_have_any_number_of_bodies_awaited(agent: Agent) -> None:
+    asked = json.dumps({"permissions": ["ImagesWrite"], "lifespan": "1h"}).encode()
+    token = json.loads((await exchange(agent.socket, request("POST", "/head/token", (), asked))).body)["data"]["token"]
+    beginning = request("POST", "/images", [("Authorization", f"Bearer {token}")], b" " * 2**20)[: -(2**20)]
+    with held() as sockets:
+        for _ in range(BODIES // 2**20 + 1):
+            plain = socket.create_connection(("127.0.0.1", agent.port), 20, ("127.0.4.4", 0))
+            sockets.append(tls := shaken(plain))
+            tls.sendall(beginning)
+        refusal = taken_apart(b"".join(iter(lambda: tls.recv(65536), b"")))
+        assert (refusal.status, json.loads(refusal.body)["code"]) == (503, "crowded")
+        created = await exchange(agent.socket, request("POST", "/images", (), b'{"name": "by an operator"}'))
+        assert created.status == 201
 
 
 async def test_a_user_of_the_unix_socket_cannot_use_it_up(agent: Agent) -> None:
