@@ -104,7 +104,12 @@ def operator(told: str | None) -> str | None:
 
 def _passed_back(answer: PeerAnswer) -> Answer:
     given = {name.lower(): value for name, value in answer.headers.items()}
-    headers = {name: given[name.lower()] for name in _PASSED_BACK if name.lower() in given}
+    # A header that holds anything else could not be sent, and the client would get no answer at all.
+    headers = {
+        name: value
+        for name in _PASSED_BACK
+        if (value := given.get(name.lower())) is not None and value.isascii() and value.isprintable()
+    }
     return Answer(status=answer.status, raw=encode(answer.envelope) if answer.envelope else b"", headers=headers)
 
 

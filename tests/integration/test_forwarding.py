@@ -126,6 +126,16 @@ async def test_the_answer_comes_back_as_it_was_given(heads: list[Wired], tmp_pat
         assert b"X-Request-Id: mine\r\n" in there.received
 
 
+async def test_a_header_that_cannot_be_passed_back_is_left_out(heads: list[Wired], tmp_path: Path) -> None:
+    first, second = heads
+    ca = authority()
+    answer = http_answer(b'{"success":true,"data":1}', "200 OK", "Location: a\x1bb", 'ETag: "7"')
+    async with stranger(certificate(ca, second.uid), tmp_path, answer) as there:
+        await first.know(second, url=there.url, ca_pem=ca.pem, key_sha256=None, edition=99)
+        status, envelope = await first.over_socket("GET", "/test/known-head", headers={"X-Head": second.uid})
+    assert (status, envelope["data"]) == (200, 1)
+
+
 async def test_both_ends_tell_their_journals_who_asked(heads: list[Wired]) -> None:
     first, second = heads
     with log_lines() as lines:
