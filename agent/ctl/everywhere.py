@@ -13,7 +13,7 @@ from agent.ctl.choice import label, own
 from agent.ctl.client import Agent, ask, token_wanted
 from agent.ctl.command import Command, Reach
 from agent.ctl.confirm import confirm
-from agent.ctl.one import function, planned
+from agent.ctl.one import answered, function, planned
 from agent.ctl.outcome import Exit, Failure, Outcome, Plan
 from agent.ctl.show import count
 from agent.ctl.terminal import say
@@ -100,7 +100,7 @@ def _ask_all(
 def _come_to(do: Callable[[argparse.Namespace], Any], arguments: argparse.Namespace) -> Any:
     """What it does, or what it raises: the thread that asks is not the one that tells."""
     try:
-        return do(arguments)
+        return answered(do, arguments)
     except Exception as err:  # noqa: BLE001  # raised again by whoever waits for the thread
         return err
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import argparse
 import importlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from agent.ctl.command import Command
 from agent.ctl.confirm import confirm
-from agent.ctl.outcome import Outcome, Plan
+from agent.ctl.outcome import Failure, Outcome, Plan
+
+T = TypeVar("T")
 
 
 def on_one(arguments: argparse.Namespace) -> Outcome:
     """Do the command by one agent, once whatever it would change was agreed to. Raises Failure."""
     command: Command = arguments.command
-    plan = planned(arguments)
+    plan = answered(planned, arguments)
     if isinstance(plan, Outcome):
         return plan
     if plan is not None:
@@ -23,8 +25,24 @@ def on_one(arguments: argparse.Namespace) -> Outcome:
             return Outcome(plan.data, plan.columns, plan.rows, lines=plan.lines)
         confirm([(None, plan)], arguments)
         arguments.plan = plan.data
-    outcome: Outcome = function(command.run)(arguments)
+    outcome: Outcome = answered(function(command.run), arguments)
     return outcome
+
+
+def answered(do: Callable[[argparse.Namespace], T], arguments: argparse.Namespace) -> T:
+    """What it does; raises Failure also where another head's answer is not what this command knows.
+
+    This head's own agent came with this command: there that is a bug, and the traceback shows it.
+    """
+    try:
+        return do(arguments)
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
+        if not (uid := arguments.agent.head):
+            raise
+        raise Failure(
+            f"cannot do `{arguments.command.path}`: what the head {uid} answers cannot be understood: "
+            f"its agent may have another version: see `cw-headctl heads show {uid}`"
+        ) from None
 
 
 def planned(arguments: argparse.Namespace) -> Plan | Outcome | None:

@@ -10,7 +10,7 @@ from functools import partial
 
 from agent.ctl.client import Agent
 from agent.ctl.command import Command, Reach
-from agent.ctl.one import function, on_one
+from agent.ctl.one import answered, function, on_one
 from agent.ctl.outcome import Exit, Failure, Outcome
 from agent.ctl.show import show
 
@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         arguments.agent = _chosen(arguments, command, here)
         if command.streams:
-            return int(function(command.run)(arguments))
+            return int(answered(function(command.run), arguments))
         do = partial(on_one, arguments)
     if arguments.watch is not None:
         from agent.ctl import watch

@@ -60,6 +60,19 @@ def test_all_heads_are_one_table_and_a_failure_is_a_line_and_status_3(tmp_path: 
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("odd", [None, 7, [1], [{}], {"x": 1}])
+def test_an_answer_that_makes_no_sense_is_that_heads_failure_alone(tmp_path: Path, odd: object) -> None:
+    answers = {**ANSWERS, "GET /head/files/trash": lambda asked: ok(odd if asked.head == TWO else [])}
+    with scripted(tmp_path, answers) as agent:
+        done = ctl(agent.socket, "--all-heads", "files", "trash")
+        alone = ctl(agent.socket, "--head", TWO, "files", "trash")
+    assert (done.returncode, alone.returncode) == (Exit.DEGRADED, Exit.FAILED)
+    assert done.stdout.splitlines() == ["rack-a: The trash is empty.", "rack-c: The trash is empty."]
+    for said in (done.stderr, alone.stderr):
+        assert said.count("\n") == 1
+        assert said.startswith("cw-headctl: ")
+
+
 def test_all_heads_for_programs_are_by_uid_with_what_failed(tmp_path: Path) -> None:
     with scripted(tmp_path, ANSWERS) as agent:
         told = json.loads(ctl(agent.socket, "--json", "services", "ls", "--all-heads").stdout)
