@@ -52,7 +52,8 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Config:
         config = replace(config, files=replace(config.files, root=root))
     _check_apart(config, path)
     _check_heartbeat(config, path)
-    return replace(config, peer_url=base.get("etcd.peer_url", ""))
+    # Anybody may ask for it, and base.ini was not written to be read by others.
+    return replace(config, peer_url=_CREDENTIALS.sub("//", base.get("etcd.peer_url", "")))
 
 
 def reload(live: Live, path: Path, environ: Mapping[str, str] | None = None) -> tuple[list[str], list[str]]:

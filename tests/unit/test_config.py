@@ -156,7 +156,7 @@ def test_base_ini_gives_uid_storage_and_peer_url_with_or_without_headers(tmp_pat
     base = tmp_path / "base.ini"
     base.write_text(
         f"# base\n{header}head.uid = {UID}\ndatabase.admin_pass = %secret%(x)s\n"
-        "storage.path = /srv/store\netcd.peer_url = https://10.0.0.1:52380\n"
+        "storage.path = /srv/store\netcd.peer_url = https://root:secret@10.0.0.1:52380\n"
     )
     config = load(written(tmp_path, f"[head]\nbase_ini = {base}\n"), {})
     assert config.head.uid == UID
