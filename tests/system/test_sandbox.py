@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.heads import Head, captive
-from tests.support.heads.head import UNIT
+from tests.support.heads.head import UNIT, wait_for
 
 _CAP_LEASE = 1 << 28
 
@@ -131,3 +131,21 @@ def test_no_other_process_of_its_user_looks_inside_it(head: Head) -> None:
         done = head.run("sh", "-c", f"{_AS_AGENT} cat /proc/{pid}/{name} /proc/{pid}/{name}/0", check=False)
         assert done.stderr.count("Permission denied") >= 1, done
         assert done.stdout == ""
+
+
+def test_a_file_is_restored_with_its_directories_for_the_stores_group(head: Head) -> None:
+    head.run("sh", "-c", f"umask 2 && mkdir -p {head.store}/gone/inner && echo x > {head.store}/gone/inner/file")
+    filename = "gone/inner/file"
+
+    def removed() -> bool:
+        answer = head.api("POST", "/head/files/remove?force=1", {"filenames": [filename]})
+        return answer.status == 200 and [file["filename"] for file in answer.data] == [filename]
+
+    wait_for(removed, "the file to be old enough")
+    head.run("rmdir", f"{head.store}/gone/inner", f"{head.store}/gone")
+
+    answer = head.api("POST", "/head/files/restore", {"filenames": [filename]})
+
+    assert [file["filename"] for file in answer.data] == [filename], answer.body
+    modes = head.run("stat", "-c", "%a %G", f"{head.store}/gone", f"{head.store}/gone/inner").stdout.splitlines()
+    assert modes == ["2775 clusterware-agent"] * 2

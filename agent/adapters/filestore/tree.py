@@ -97,7 +97,13 @@ def _enter(parent: int, name: str, *, make: bool) -> int:
     except FileNotFoundError:
         if not make:
             raise
-    os.mkdir(name, 0o2775, dir_fd=parent)
+    # The store's group may write there, as everywhere in the store. It comes from the directory above, with the bit
+    # that hands it down: to ask for that bit is what the unit's RestrictSUIDSGID= refuses.
+    mask = os.umask(0o002)
+    try:
+        os.mkdir(name, 0o775, dir_fd=parent)
+    finally:
+        os.umask(mask)
     return os.open(name, DIRECTORY, dir_fd=parent)
 
 
