@@ -80,10 +80,10 @@ def _permissions(asked: Sequence[str]) -> list[str]:
 
 def _lifespan(asked: str | float) -> timedelta:
     """How long the token is to be good; raises Invalid."""
-    text = asked if isinstance(asked, str) else f"{asked:f}"
     try:
+        text = asked if isinstance(asked, str) else f"{asked:f}"
         return timedelta(seconds=_LIFESPAN.read(text.strip()))
-    except ValueError:
+    except (ValueError, OverflowError):
         raise _invalid("lifespan", f"must be {_LIFESPAN.allowed}, or as many seconds") from None
 
 

@@ -86,6 +86,7 @@ async def test_a_huge_token_is_refused_and_the_server_lives(here: Head) -> None:
         ("lifespan", {"permissions": ["HeadsRead"], "lifespan": 59}),
         ("lifespan", {"permissions": ["HeadsRead"], "lifespan": -1}),
         ("lifespan", {"permissions": ["HeadsRead"], "lifespan": 1e300}),
+        ("lifespan", {"permissions": ["HeadsRead"], "lifespan": 10**400}),
         ("lifespan", {"permissions": ["HeadsRead"], "lifespan": "367d"}),
         ("lifespan", {"permissions": ["HeadsRead"], "lifespan": None}),
         ("lifespan", {"permissions": ["HeadsRead"], "lifespan": True}),
