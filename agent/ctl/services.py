@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from typing import Any
 
 from agent.ctl.client import ask
@@ -33,7 +34,7 @@ def act(arguments: argparse.Namespace) -> Outcome:
     failed = any(step["result"] not in ("done", "skipped") for service in reply.data for step in service["actions"])
     lines = []
     if failed:
-        units = " ".join(f"-u {service['name']}" for service in reply.data)
+        units = " ".join(f"-u {shlex.quote(service['name'])}" for service in reply.data)
         lines.append(f"What the services said: `journalctl -n 20 {units}`.")
     return Outcome(
         reply.data,

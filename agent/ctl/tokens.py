@@ -46,9 +46,9 @@ def _invite(arguments: argparse.Namespace) -> Outcome:
     made = ask(arguments.agent, "POST", "/head/token", body, doing=doing).data
     invitation = {"url": own["url"], "token": made["token"], "ca_sha256": _sha256(ca_pem), "expires": made["expires"]}
     # Not as an argument, which every user could read: echo is the shell's own and no process.
-    # A record is written by agents, and this is for root's shell.
+    # Records and tokens are what an agent says, and this is for root's shell.
     join = f"cw-headctl join {shlex.quote(invitation['url'])} --ca-sha256 {invitation['ca_sha256']} --token-file -"
-    return Outcome(invitation, lines=[f"echo {invitation['token']} | {join}"])
+    return Outcome(invitation, lines=[f"echo {shlex.quote(invitation['token'])} | {join}"])
 
 
 def _sha256(ca_pem: str) -> str:

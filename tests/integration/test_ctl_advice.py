@@ -7,17 +7,18 @@ import shlex
 from pathlib import Path
 
 from tests.support.ctl import ONE, TWO, ctl, head
-from tests.support.scripted_agent import ok, scripted
+from tests.support.scripted_agent import ok, refused, scripted
 
-URL = "https://rack-a.site:52390/$(reboot);`id`|sh"
+ODD = "$(reboot);`id`|sh"
+URL = "https://rack-a.site:52390/" + ODD
 CA = f"-----BEGIN CERTIFICATE-----\n{base64.b64encode(b'ca').decode()}\n-----END CERTIFICATE-----\n"
 
 
-def test_the_url_in_the_command_to_join_is_one_word(tmp_path: Path) -> None:
+def test_url_and_token_in_the_command_to_join_are_a_word_each(tmp_path: Path) -> None:
     answers = {
         "GET /head/self": ok({ONE: head(ONE, "rack-a", url=URL)}),
         "GET /head/peerurl": ok({"ca_pem": CA}),
-        "POST /head/token": ok({"token": "abc", "expires": "2026-11-24T00:00:00.000Z"}),
+        "POST /head/token": ok({"token": ODD, "expires": "2026-11-24T00:00:00.000Z"}),
     }
     with scripted(tmp_path, answers) as agent:
         told = ctl(agent.socket, "token", "--join").stdout
@@ -25,7 +26,7 @@ def test_the_url_in_the_command_to_join_is_one_word(tmp_path: Path) -> None:
     words = shlex.shlex(told, posix=True, punctuation_chars=True)
     words.whitespace_split = True
     found = list(words)
-    assert found[:6] == ["echo", "abc", "|", "cw-headctl", "join", URL]
+    assert found[:6] == ["echo", ODD, "|", "cw-headctl", "join", URL]
     assert found[6:] == ["--ca-sha256", found[7], "--token-file", "-"]
 
 
@@ -35,3 +36,12 @@ def test_a_heads_name_is_no_option_of_ssh(tmp_path: Path) -> None:
         told = ctl(agent.socket, "logs", "--head", TWO).stderr
 
     assert "`ssh -- -oproxycommand=reboot cw-headctl logs`" in told
+
+
+def test_a_services_name_in_the_command_to_look_is_one_word(tmp_path: Path) -> None:
+    step = {"action": "start", "result": "failed", "detail": None, "took": 0.1}
+    answer = refused(502, "cannot start", "failed", data=[{"name": ODD, "status": "down", "actions": [step]}])
+    with scripted(tmp_path, {"POST /head/services": answer}) as agent:
+        told = ctl(agent.socket, "services", "start", "x", "--head", TWO).stdout
+
+    assert f"`journalctl -n 20 -u {shlex.quote(ODD)}`" in told
