@@ -164,7 +164,7 @@ class Admission:
             check_unused(once, uid, heads, tombstones)
         present = await self._store.get(Kind.HEAD, uid)
         if present is not None:
-            _check_same(present, fields, issued)
+            _check_same(present, fields, issued, once)
             body = grown(present.body, with_use({**present.body, **fields}, [present], once))
             if body != present.body:
                 await self._commit(put(HEADS, uid, body, present.revision), *unchanged)
@@ -216,9 +216,19 @@ def check_names(names: Sequence[str]) -> None:
         raise Invalid(f"names: {reason}", fields=[FieldError("names", reason)])
 
 
-def _check_same(present: Record, fields: Body, issued: Issued) -> None:
-    """Raises Conflict unless the head that has a record is the one that asks: by its key, else by its SSH key."""
+def _check_same(present: Record, fields: Body, issued: Issued, once: Claims | None) -> None:
+    """Raises Conflict unless the head that has a record is the one that asks: by its key, else by its SSH key.
+
+    The latter is public, so a token for one new head changes nothing for one that is recognised by what an
+    administrator wrote in its record.
+    """
     pinned = present.body.get("key_sha256")
+    if pinned is None and once is not None and (present.body.get("ca_pem") or present.body.get("addresses")):
+        raise Conflict(
+            f"the head {present.uid} is in the cluster already, registered by hand: join with a token with HeadsWrite, "
+            f"or remove the record first (DELETE /head/{present.uid})",
+            code="uid-taken",
+        )
     own_key = str(present.body.get("ssh_public", "")).split()[:2]
     if pinned == issued.key_sha256 or (pinned is None and own_key == str(fields["ssh_public"]).split()[:2]):
         return

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent import __version__
-from agent.errors import Denied, NotFound, Unavailable
+from agent.errors import Conflict, Denied, NotFound, Unavailable
 from agent.heads.beat import PROTOCOL
 from agent.heads.introduction import JoinRequest, Welcome
 from agent.heads.single_use import single_use
@@ -17,6 +17,7 @@ from agent.heads.tokens import Claims, check_permission
 from agent.model import Kind
 from tests.support.memory_store import MemoryStore
 from tests.support.moving import MovingHead
+from tests.support.pki import authority
 from tests.support.ssh import pair
 
 
@@ -93,6 +94,24 @@ async def test_the_removed_head_does_not_come_back_with_it_nor_does_another(tmp_
 
     await admitted(host, 2, second)  # its record has the place of the tombstone now
     assert await refused(host, 3, first) == "token-used"
+
+
+@pytest.mark.parametrize("wanted", [{"addresses": ["192.0.2.2"]}, {"ca_pem": authority().pem}])
+async def test_it_changes_nothing_for_a_head_that_is_recognised_by_a_record_of_an_administrators(
+    tmp_path: Path, wanted: dict[str, object]
+) -> None:
+    host = await cluster(tmp_path)
+    uid, ssh_public = f"{2:032d}", pair("ed25519", 2).public
+    before = await host.directory.register({"uid": uid, "ssh_public": ssh_public, **wanted})
+
+    with pytest.raises(Conflict, match="registered by hand") as refusal:
+        await admitted(host, 2, token(host))
+
+    assert refusal.value.code == "uid-taken"
+    after = await host.store.get(Kind.HEAD, uid)
+    assert after is not None
+    assert after.body == before.body
+    await admitted(host, 2, single_use(token(host, 2, "HeadsWrite")))
 
 
 async def test_a_join_that_failed_inside_the_cluster_has_not_used_it(tmp_path: Path) -> None:
