@@ -53,4 +53,9 @@ def say(text: str) -> None:
     """Write a line to standard error, where it disturbs no program that reads the answer."""
     sys.stdout.flush()
     before = "\r\x1b[K" if is_terminal(sys.stderr) else ""  # what shows that it goes on stands there, perhaps
-    print(f"{before}{plain(text)}", file=sys.stderr, flush=True)
+    try:
+        print(f"{before}{plain(text)}", file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError:
+        pass  # a full disk must not change what the command comes to

@@ -222,6 +222,28 @@ def test_a_reader_that_has_enough_ends_it_without_a_word(tmp_path: Path) -> None
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", "2>/dev/full"])
+def test_it_ends_the_same_without_the_streams_that_a_program_has(tmp_path: Path, closed: str) -> None:
+    command = f'"$0" -m agent.ctl --socket {tmp_path}/none files rm {closed}'
+    done = subprocess.run(["sh", "-c", command, sys.executable], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert done.returncode == Exit.UNREACHABLE
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", ["--help", "services", "services --json", "services --watch"])
+def test_an_answer_without_room_is_a_line_and_a_failure(tmp_path: Path, words: str) -> None:
+    with scripted(tmp_path, SERVICES) as agent:
+        command = f'"$0" -m agent.ctl --socket {agent.socket} {words} > /dev/full'
+        argv = ["sh", "-c", command, sys.executable]
+        done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=30)
+
+    assert done.returncode == Exit.FAILED
+    assert done.stderr.startswith("cw-headctl: cannot write the answer: No space left on device: make room")
+    assert done.stderr.count("\n") == 1
+
+
 def test_an_agent_that_does_not_answer_in_time_is_unreachable(tmp_path: Path) -> None:
     ended = threading.Event()
 
