@@ -41,7 +41,7 @@ class Agent(NamedTuple):
     token: str | None = None
     """Opens the token routes of that other head."""
     permission: str = "HeadsRead"
-    """What such a token has to permit."""
+    """What such a token has to permit, separated by commas."""
     timeout: float | None = None
     """Seconds that the operator allows for each answer."""
 

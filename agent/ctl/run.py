@@ -19,7 +19,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Do what was typed and show what came of it; returns the exit status. Raises Failure."""
     command: Command = arguments.command
     _check(arguments, command)
-    permission = "HeadsWrite" if command.changes else "HeadsRead"
+    permission = "HeadsRead,HeadsWrite" if command.changes else "HeadsRead"  # what would change is read first
     here = Agent(arguments.socket, token=_token(arguments), permission=permission, timeout=arguments.timeout)
     if arguments.all_heads:
         from agent.ctl import everywhere

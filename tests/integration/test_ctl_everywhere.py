@@ -119,7 +119,7 @@ def test_token_routes_of_other_heads_say_what_opens_them(tmp_path: Path) -> None
     with scripted(tmp_path, {**ANSWERS, "GET /database/clean": refused(401, "Bearer", "unauthenticated")}) as agent:
         everywhere = ctl(agent.socket, "--all-heads", "heads")
         there = ctl(agent.socket, "--head", "rack-b", "database", "clean", "--dry-run")
-    for done, permission in ((everywhere, "HeadsRead"), (there, "HeadsWrite")):
+    for done, permission in ((everywhere, "HeadsRead"), (there, "HeadsRead,HeadsWrite")):
         assert done.returncode == Exit.DENIED
         assert done.stderr.count("\n") == 1
         assert f"cw-headctl token --lifespan 5min --permissions {permission}`" in done.stderr
