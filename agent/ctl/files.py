@@ -48,6 +48,12 @@ def plan_removal(arguments: argparse.Namespace) -> Plan | Outcome:
     if not reply.data:
         return _removed(arguments, reply)
     lines = [*_kept(arguments, kept), f"{_amount(reply.data)} would go to the trash of {arguments.agent.where}."]
+    doubt = reply.envelope.get("meta", {}).get("refused")
+    if doubt and not arguments.force:
+        if not arguments.dry_run:
+            raise Failure(f"cannot {_doing(arguments)}: {doubt} Look at --dry-run first; --force insists.")
+        data["refused"] = doubt
+        lines.append(f"It would be refused without --force: {doubt}")
     return Plan(_doing(arguments), data, lines, _COLUMNS, _rows(reply.data))
 
 

@@ -115,6 +115,22 @@ def test_a_clean_and_a_load_do_what_was_shown_and_nothing_else(tmp_path: Path) -
     assert sent["POST /database/load"] == {"plan": "d2", "saved": {"records": []}}
 
 
+def test_a_removal_that_looks_like_a_mistake_is_refused_before_anybody_agrees(tmp_path: Path) -> None:
+    doubt = "4 of 5 files would go, more than half of the store: is this the right database?"
+    plan = ok([FILE], kept=[], meta={"refused": doubt})
+    with scripted(tmp_path, {**ANSWERS, "DELETE /head/files/unused?dry_run=1": plan}) as agent:
+        with at_terminal(agent.socket, "files", "rm") as session:
+            assert session.ended() == Exit.FAILED
+        assert f"cannot remove the unused files: {doubt} Look at --dry-run first" in session.seen.replace("\r\n", "")
+        assert "Go on?" not in session.seen
+        looked = ctl(agent.socket, "files", "rm", "--dry-run")
+        assert looked.returncode == 0
+        assert f"It would be refused without --force: {doubt}" in looked.stdout
+        told = json.loads(ctl(agent.socket, "files", "rm", "--dry-run", "--json").stdout)
+        assert told == {"removed": [FILE], "kept": [], "refused": doubt}
+        assert "DELETE /head/files/unused" not in agent.routes
+
+
 @pytest.mark.parametrize(
     ("command", "answers", "said"),
     [
