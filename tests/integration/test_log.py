@@ -74,6 +74,27 @@ def test_journal_style_without_a_journal_neither_fails_nor_writes_to_the_termina
     assert logged("log.info('to the journal', unit='a.service')", style="journal") == ""
 
 
+@pytest.mark.parametrize(("by_systemd", "journals"), [(True, True), (False, False)])
+def test_a_service_that_was_started_while_the_journal_was_away_writes_there_all_the_same(
+    journald: socket.socket,
+    by_systemd: bool,  # noqa: FBT001
+    journals: bool,  # noqa: FBT001
+) -> None:
+    code = (
+        "import os, structlog\nfrom agent.log import Logging\n"
+        f"os.environ['SYSTEMD_EXEC_PID'] = str(os.getpid() if {by_systemd} else 1)\n"
+        f"logging_ = Logging('info', 'auto', {journald.getsockname()!r})\n"
+        "structlog.get_logger().info('Agent started')\nlogging_.close()"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.DEVNULL, check=True, timeout=30)
+
+    try:
+        told = journald.recv(2**16)
+    except BlockingIOError:
+        told = b""
+    assert (b"MESSAGE=Agent started\n" in told) is journals
+
+
 def test_message_id_of_an_event_stays() -> None:
     assert message_id("Agent started") == "2ff40f81284a58828e11b5619115cced"
 
