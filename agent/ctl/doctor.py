@@ -27,17 +27,20 @@ def examine(arguments: argparse.Namespace) -> Outcome:
     except Failure as failure:
         if agent.head or failure.status is Exit.DENIED:
             raise
-        found = [Finding("connection", "failed", "this head", str(failure).removesuffix(LOOK))]
+        found = [Finding("connection", "failed", "this head", str(failure).partition(LOOK)[0])]
         otherwise = Exit.UNREACHABLE if failure.status is Exit.UNREACHABLE else Exit.DEGRADED
     else:
         found = [Finding.of(one) for one in report.get("findings", [])]
         otherwise = Exit.DEGRADED
     if not agent.head:
-        from agent.ctl import machine  # only where this machine is meant
+        from agent.ctl import machine, symptoms  # only where this machine is meant
 
         # Root sees more of these than the agent does.
         found = [finding for finding in found if finding.check != "static files"]
-        found += machine.examine(agent.socket, arguments.config, report.get("version"))
+        seen = machine.examine(agent.socket, arguments.config, report.get("version"))
+        if otherwise is Exit.UNREACHABLE:
+            found = [finding._replace(todo=symptoms.hangs(seen)) for finding in found]
+        found += seen
     findings = in_order(found)
     data = {
         "uid": report.get("uid"),

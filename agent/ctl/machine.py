@@ -30,12 +30,7 @@ def examine(socket: str, path: str, running: str | None) -> list[Finding]:
     found: list[Finding] = []
     if Path("/run/systemd/system").is_dir():
         seen = symptoms.units(_output("systemctl", "--no-pager", "show", *_properties(), "--", *symptoms.UNITS))
-        down = seen.get(symptoms.SERVICE, {}).get("ActiveState") != "active"
-        found += symptoms.service(seen, complaint, _errors() if down else ())
-        found += symptoms.stale_units(seen)
-        if not down:  # what starts the service starts the socket
-            found += symptoms.listening(seen, _socket(socket), socket)
-        found += symptoms.neighbours(seen, runs_etcd=config is not None and not config.etcd.endpoints)
+        found += _units(seen, complaint, socket, config) if seen else symptoms.unseen()
     else:
         detail = "this machine was not booted with systemd: there is nothing to control"
         found.append(Finding("systemd", "failed", "this head", detail, "run it on a head"))
@@ -44,6 +39,16 @@ def examine(socket: str, path: str, running: str | None) -> list[Finding]:
     if config is not None:
         found += symptoms.key(_key_problem(config.auth.ssh_key), str(config.auth.ssh_key))
     return found + _time()
+
+
+def _units(seen: symptoms.Units, complaint: str | None, socket: str, config: Config | None) -> list[Finding]:
+    """What systemd tells of the agent's units and their neighbours."""
+    down = seen.get(symptoms.SERVICE, {}).get("ActiveState") != "active"
+    found = symptoms.service(seen, complaint, _errors() if down else ())
+    found += symptoms.stale_units(seen)
+    if not down:  # what starts the service starts the socket
+        found += symptoms.listening(seen, _socket(socket), socket)
+    return found + symptoms.neighbours(seen, runs_etcd=config is not None and not config.etcd.endpoints)
 
 
 def _config(path: str) -> tuple[Config | None, str | None]:

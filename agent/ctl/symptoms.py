@@ -48,6 +48,19 @@ def units(told: str) -> dict[str, dict[str, str]]:
     return found
 
 
+def unseen() -> list[Finding]:
+    """That systemd did not tell how the units are."""
+    todo = "see `systemctl status dbus`; root can ask systemd while the bus is away: run this with sudo"
+    return [_warning("units", "systemd", "systemctl does not answer: nothing is known of the agent's units", todo)]
+
+
+def hangs(found: Sequence[Finding]) -> str | None:
+    """What to do about an agent that does not answer; None where one of these findings says so already."""
+    if any(one.check in ("agent", "socket", "systemd", "units") and one.level != "ok" for one in found):
+        return None
+    return f"systemd starts an agent anew that hangs, within a minute; sooner: `systemctl restart {SERVICE}`"
+
+
 def service(seen: Units, complaint: str | None, errors: Sequence[str]) -> list[Finding]:
     """How the agent's unit is; `complaint`: what is wrong with its configuration; `errors`: its last lines of error."""
     unit = seen.get(SERVICE, {})
@@ -63,7 +76,9 @@ def service(seen: Units, complaint: str | None, errors: Sequence[str]) -> list[F
         return [_enabled(unit)]
     if unit.get("ExecMainStatus") == EX_CONFIG and state != "activating":
         state = "which is still wrong" if complaint else "which is right by now"
-        todo = f"{'mend that, then ' if complaint else ''}`systemctl restart {SOCKET} {SERVICE}`"
+        # Connections have started it again and again; the count of them is forgotten with a reload, or in a minute.
+        reload = "`systemctl daemon-reload`, then " if seen.get(SOCKET, {}).get("ActiveState") == "failed" else ""
+        todo = f"{'mend that, then ' if complaint else ''}{reload}`systemctl restart {SOCKET} {SERVICE}`"
         return [_failed("agent", SERVICE, f"it ended because of its configuration (status 78), {state}", todo)]
     look = f"`journalctl -u {SERVICE} -p warning -n 50`, then {start}"
     if state in ("activating", "reloading", "deactivating"):
@@ -72,6 +87,10 @@ def service(seen: Units, complaint: str | None, errors: Sequence[str]) -> list[F
     if state == "failed":
         detail = f"it failed ({result}, status {unit.get('ExecMainStatus')}){said}"
         return [_failed("agent", SERVICE, detail, look)]
+    if unit.get("UnitFileState") == "disabled":
+        start = start.replace("systemctl start", "systemctl enable --now")
+    if complaint:
+        start = f"mend the configuration, then `cw-headctl config apply`, then {start}"
     return [_failed("agent", SERVICE, f"it is not running ({state}){said}", start)]
 
 
@@ -93,10 +112,9 @@ def stale_units(seen: Units) -> list[Finding]:
 
 def listening(seen: Units, socket: SocketSeen | None, path: str) -> list[Finding]:
     """Whether operators can come in, and nobody else; None for a socket that is not there."""
-    if seen.get(SOCKET, {}).get("ActiveState") not in ("active", None):
-        todo = f"`systemctl start {SOCKET}`, then `systemctl restart {SERVICE}`"
-        return [_failed("socket", SOCKET, "it does not listen", todo)]
     restart = f"`systemctl restart {SOCKET} {SERVICE}` makes it anew"
+    if seen.get(SOCKET, {}).get("ActiveState") not in ("active", None):
+        return [_failed("socket", SOCKET, "it does not listen", restart)]
     if socket is None:
         return [_failed("socket", path, "it is not there, though the agent's commands come in by it", restart)]
     mode = stat.S_IMODE(socket.mode)
@@ -112,9 +130,16 @@ def listening(seen: Units, socket: SocketSeen | None, path: str) -> list[Finding
 def neighbours(seen: Units, *, runs_etcd: bool) -> list[Finding]:
     """What the distribution must bring, and what it must not run; `runs_etcd`: whether the agent runs one itself."""
     found = []
-    if seen.get("polkit.service", {}).get("LoadState") in (None, "not-found"):
-        detail = "polkit is not installed: the agent may not start or stop any service"
-        found.append(_failed("polkit", "this head", detail, "`apt-get install polkitd`, or `dnf install polkit`"))
+    polkit, without = seen.get("polkit.service", {}), "the agent may not start or stop any service"
+    if polkit.get("LoadState") in (None, "not-found"):
+        todo = "`apt-get install polkitd`, or `dnf install polkit`"
+        found.append(_failed("polkit", "this head", f"polkit is not installed: {without}", todo))
+    elif polkit.get("LoadState") == "masked":
+        todo = "`systemctl unmask polkit.service`"
+        found.append(_failed("polkit", "polkit.service", f"the unit is masked: {without}", todo))
+    elif polkit.get("ActiveState") == "failed":
+        todo = "`journalctl -u polkit.service -n 20`, then `systemctl restart polkit.service`"
+        found.append(_failed("polkit", "polkit.service", f"it failed ({polkit.get('Result')}): {without}", todo))
     else:
         found.append(Finding("polkit", "ok", "this head", "installed"))
     etcd = seen.get("etcd.service", {})
