@@ -38,7 +38,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         config = load(arguments.config)
     except ConfigError as err:
-        print(f"clusterware-head-agent: {err}", file=sys.stderr)
+        if arguments.check_config or not _in_journal(str(err)):
+            print(f"clusterware-head-agent: {err}", file=sys.stderr)
         return EX_CONFIG
     if arguments.check_config:
         print(f"{arguments.config}: right; this head is {config.head.uid}")
@@ -54,6 +55,21 @@ def main(argv: list[str] | None = None) -> int:
     if status == 0:
         starts.ended_in_order()
     return status
+
+
+def _in_journal(reason: str) -> bool:
+    """Say in the journal, as an event like any other, that a start was refused; False where no journal is read."""
+    import structlog
+
+    from agent.log import Logging, under_journal
+
+    if not under_journal():
+        return False
+    logging = Logging("info", "journal")
+    todo = "mend the file, then `systemctl restart clusterware-head-agent.socket clusterware-head-agent.service`"
+    structlog.get_logger().error("Configuration refused", reason=reason, todo=todo)
+    logging.close()
+    return True
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+from agent.journald import message_id
 from tests.support.heads import Head, Host
 from tests.support.heads.head import CONFIG, UNIT, wait_for
 from tests.support.heads.layers import CHECKOUT
@@ -108,9 +109,10 @@ def test_a_bad_configuration_is_one_clear_line_and_no_loop(fresh: Callable[[], H
     one.systemctl("start", UNIT, check=False)
 
     assert (one.show(UNIT, "ExecMainStatus"), one.show(UNIT, "NRestarts")) == ("78", "0")
-    said = [line for line in one.journal().splitlines() if line.startswith("clusterware-head-agent:")]
-    assert len(said) == 1
-    assert said[0].startswith(f"clusterware-head-agent: {CONFIG}:2: [files] rot: is not a key; must be one of ")
+    (said,) = [line for line in one.journal().splitlines() if "[files] rot" in line]
+    assert said.startswith(f"Configuration refused reason='{CONFIG}:2: [files] rot: is not a key; must be one of ")
+    event = f"MESSAGE_ID={message_id('Configuration refused')}"  # which the catalog explains
+    assert said in one.run("journalctl", "-p", "err", "--output=cat", "-u", UNIT, event).stdout
 
 
 def test_connections_do_not_start_a_badly_configured_agent_for_ever(fresh: Callable[[], Head]) -> None:
@@ -125,7 +127,7 @@ def test_connections_do_not_start_a_badly_configured_agent_for_ever(fresh: Calla
 
     wait_for(refused, "the socket to give up", 120)
     assert one.show("clusterware-head-agent.socket", "Result") == "trigger-limit-hit"
-    assert len([line for line in one.journal().splitlines() if line.startswith("clusterware-head-agent:")]) <= 21
+    assert len([line for line in one.journal().splitlines() if line.startswith("Configuration refused")]) <= 21
 
     one.configure()
     one.systemctl("start", UNIT)
@@ -141,6 +143,6 @@ def test_a_head_without_its_ssh_key_or_base_ini_is_told_so(fresh: Callable[[], H
     one.systemctl("start", UNIT, check=False)
 
     assert one.show(UNIT, "ExecMainStatus") == "78"
-    said = [line for line in one.journal().splitlines() if line.startswith("clusterware-head-agent:")]
+    said = [line for line in one.journal().splitlines() if line.startswith("Configuration refused")]
     assert len(said) == 1
     assert "/opt/scyld/clusterware/conf/base.ini" in said[0]
