@@ -10,7 +10,7 @@ from enum import StrEnum
 import structlog
 from msgspec import Struct
 
-from agent.errors import AgentError, Conflict, Denied, TimedOut
+from agent.errors import AgentError, Conflict, Denied, Failed, TimedOut
 from agent.ports import Clock, Unit, UnitManager, Verb
 from agent.services.requests import Action
 from agent.services.units import ENABLED
@@ -104,7 +104,7 @@ class Performer:
 
     async def start(self, verb: Verb, unit: str, timeout: float) -> tuple[Result, str | None]:
         """Start or restart, however often it was started of late: systemd's limit is for units, not for who asks."""
-        with suppress(Denied):
+        with suppress(Denied, Failed):  # the job says it in its own words
             await self._manager.reset_failed(unit, timeout)
         return self._judged(unit, await self._manager.job(verb, unit, timeout))
 

@@ -96,6 +96,14 @@ def test_what_an_error_means(name: str, kind: type[AgentError]) -> None:
     assert "start x.service" in err.reason
 
 
+def test_a_polkit_that_cannot_be_asked_is_not_taken_for_the_unit() -> None:
+    err = BusError("org.freedesktop.systemd1.UnitMasked", "Unit polkit.service is masked.")
+    told = wire.failure(err, "restart x.service").reason
+    assert (
+        "cannot restart x.service: polkit does not tell whether this agent may (Unit polkit.service is masked)" in told
+    )
+
+
 def test_a_unit_that_is_nowhere_is_none_once_it_rests() -> None:
     unit = Unit("x.service", load_state="not-found", active_state="active")
     assert wire.changed(unit, {"main_pid": 7}) is not None

@@ -153,6 +153,9 @@ def failure(err: BusError, doing: str) -> AgentError:
     word = err.name.rpartition(".")[2]
     if word in ("AccessDenied", "InteractiveAuthorizationRequired", "AuthFailed"):
         return Denied(f"this agent may not {doing}: run `cw-headctl config apply` as root", code="not-allowed")
+    if "polkit" in err.message and "polkit" not in doing:  # that could not be started to be asked
+        why = err.message.rstrip(".")
+        return Failed(f"cannot {doing}: polkit does not tell whether this agent may ({why}): see `cw-headctl doctor`")
     if word == "NoSuchUnit":
         return NotFound(f"cannot {doing}: {err.message}")
     if word == "JobTypeNotApplicable":
