@@ -159,7 +159,10 @@ def check(status: int, envelope: dict[str, Any], doing: str, agent: Agent) -> No
         raise Failure(whole, Exit.UNREACHABLE)
     from agent.ctl import phrases  # only for failures
 
-    raise Failure(phrases.in_commands(whole), _STATUSES.get(status, Exit.FAILED))
+    whole = phrases.in_commands(whole)
+    if status >= 500 and "`" not in whole:
+        whole += f": see `cw-headctl --head {agent.head} doctor`" if agent.head else LOOK
+    raise Failure(whole, _STATUSES.get(status, Exit.FAILED))
 
 
 def token_wanted(permission: str) -> str:

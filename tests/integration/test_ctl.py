@@ -106,6 +106,21 @@ def test_what_the_agent_cannot_take_is_a_wrong_argument(tmp_path: Path, capsys: 
     assert capsys.readouterr().err == "cw-headctl: cannot start x: 'x' is no service\n"
 
 
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("the bus is away", "cw-headctl: cannot list the services: the bus is away: see `cw-headctl doctor`\n"),
+        ("look at `ss`", "cw-headctl: cannot list the services: look at `ss`\n"),
+    ],
+)
+def test_what_the_agent_cannot_do_has_a_next_step(
+    tmp_path: Path, reason: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with scripted(tmp_path, {"GET /head/services": refused(503, reason, "systemd-away")}) as agent:
+        assert main(["--socket", str(agent.socket), "services"]) == Exit.FAILED
+    assert capsys.readouterr().err == told
+
+
 def test_it_imports_nothing_that_only_the_daemon_needs() -> None:
     program = "import sys, agent.ctl.__main__, agent.ctl.config; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()

@@ -188,7 +188,7 @@ def test_a_refusal_that_names_what_cannot_be_done_says_so_once(
     refused = json.dumps({"success": False, "reason": "cannot remove heads: no quorum", "code": "no-quorum"})
     with answering(tmp_path / "s", "503 Service Unavailable", refused):
         assert main(["--socket", str(tmp_path / "s"), "heads", "evict", "--down"]) == Exit.FAILED
-    assert capsys.readouterr().err == "cw-headctl: cannot remove heads: no quorum\n"
+    assert capsys.readouterr().err == "cw-headctl: cannot remove heads: no quorum: see `cw-headctl doctor`\n"
 
 
 def test_what_needs_a_token_on_another_head_is_to_be_done_there(
