@@ -49,7 +49,8 @@ def _check(arguments: argparse.Namespace, command: Command) -> None:
         why = "it shows changes by itself" if command.streams else "it would do it again and again"
         raise Failure(f"--watch does not go with `{command.path}`: {why}", Exit.USAGE)
     if arguments.all_heads and (command.reach in (Reach.HERE, Reach.NONE) or command.streams or command.alone):
-        raise Failure(f"--all-heads does not go with `{command.path}`: run it on each head", Exit.USAGE)
+        where = "one head" if command.alone else "each head"
+        raise Failure(f"--all-heads does not go with `{command.path}`: run it on {where}", Exit.USAGE)
     if arguments.head and command.reach is Reach.NONE:
         raise Failure(f"--head does not go with `{command.path}`: run it on that head", Exit.USAGE)
 

@@ -139,8 +139,8 @@ def test_a_token_is_passed_on_to_other_heads_only(tmp_path: Path) -> None:
     ("words", "told"),
     [
         ("--head 1 --all-heads services", "do not go together"),
-        ("--all-heads leave --yes", "run it on each head"),
-        ("--all-heads heads evict --down --yes", "run it on each head"),
+        ("--all-heads leave --yes", "run it on one head"),
+        ("--all-heads heads evict --down --yes", "run it on one head"),
         ("--all-heads database backups", "run it on each head"),
         ("--head rack-b database backups", "log in there"),
         ("--head rack-b token --join", "log in there"),
