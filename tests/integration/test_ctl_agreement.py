@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.ctl.outcome import Exit
-from tests.support.ctl import ONE, TWO, ctl, head
+from tests.support.ctl import ONE, TWO, ctl, head, service
 from tests.support.scripted_agent import Answers, Asked, Envelope, ok, refused, scripted
 from tests.support.terminal import at_terminal
 
@@ -184,6 +184,21 @@ def test_services_that_systemd_did_not_manage_are_a_table_and_a_failure(tmp_path
     assert done.stdout.splitlines()[1].split() == ["a", "down", "start", "failed", "1.2", "s", "exit-code"]
     assert "journalctl -n 20 -u a" in done.stdout
     assert agent.asked[0].body == {"status": "enable,start", "services": ["a"]}
+
+
+@pytest.mark.parametrize(
+    ("state", "status"), [("failed", Exit.DEGRADED), ("activating", Exit.DEGRADED), ("inactive", Exit.OK)]
+)
+def test_a_service_that_does_not_stay_up_is_something_to_act_on(tmp_path: Path, state: str, status: Exit) -> None:
+    step = {"action": "start", "result": "done", "detail": None, "took": 0.1}
+    answers: Answers = {
+        "POST /head/services": ok([{"name": "dns", "status": "down", "actions": [step]}]),
+        "GET /head/services": ok([service("dns", "down", active_state=state)]),
+    }
+    with scripted(tmp_path, answers) as agent:
+        done = ctl(agent.socket, "services", "start", "dns")
+    assert done.returncode == status, done.stderr
+    assert ("dns was started, and is down again" in done.stdout) == (status is Exit.DEGRADED)
 
 
 def test_a_very_long_plan_leaves_its_sum_in_sight(tmp_path: Path) -> None:

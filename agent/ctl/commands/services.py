@@ -22,6 +22,7 @@ _ACTIONS = tuple(
         f"{action.capitalize()} services, and wait for what systemd made of it",
         Reach.HEADS,
         arguments=(_SERVICE, *((Argument("--now", f"{also} them too"),) if also else ())),
+        degraded="one does not stay up" if "start" in (action, also) or action == "restart" else None,
         changes=True,
     )
     for action, also in _VERBS.items()
