@@ -166,10 +166,10 @@ def _dotted(text: str) -> str:
 
 
 SWITCH: Value[bool] = Value("yes or no", _switch, lambda on: "yes" if on else "no")
-PATH: Value[Path] = Value("an absolute path without ..", _absolute)
+PATH: Value[Path] = Value("an absolute path with no .. in it", _absolute)
 UID: Value[str] = Value("32 lower-case letters and digits", _uid)
 OPTIONAL_PATH: Value[Path | None] = Value(
-    "an absolute path without .., or nothing",
+    "an absolute path with no .. in it, or nothing",
     lambda text: _absolute(text) if text else None,
     lambda path: str(path or ""),
 )

@@ -89,3 +89,4 @@ def test_every_section_and_key_is_in_its_page(pages: Path) -> None:
             assert f" {spec.name} " in text
             assert plain(spec.metadata["meaning"]) in text
             assert plain(spec.metadata["kind"].allowed) in text
+    assert "..." not in text, "it reads as if the sentence went on"
