@@ -22,7 +22,8 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="clusterware-head-agent",
         description="Supervises a ClusterWare head node: its services, its file store, its records.",
-        epilog="Exit status: 0 stopped in order, 1 failed, 2 wrong arguments, 78 the configuration cannot be used.",
+        epilog="Exit status: 0 stopped in order, 1 failed, 2 wrong arguments, 75 stopped to be started again now that "
+        "the database can be used, 78 the configuration cannot be used.",
     )
     parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="default: %(default)s")
     parser.add_argument(

@@ -77,6 +77,7 @@ def test_every_argument_of_the_daemon_is_in_its_page(pages: Path) -> None:
     text = shown(pages / "clusterware-head-agent.8")
     for action in daemon()._actions:
         assert all(name in text for name in action.option_strings)
+    assert "75 Stopped to be started again now that the database can be used." in text
     assert "78 The configuration cannot be used." in text
 
 
