@@ -35,7 +35,7 @@ def _seconds(text: str) -> float:
 
 
 OPTIONS: tuple[Argument, ...] = (
-    Argument("--json", "print data for programs, as docs/cw-headctl.md describes it"),
+    Argument("--json", "print data for programs (see /usr/share/doc/clusterware-head-agent/docs/cw-headctl.md)"),
     Argument(
         "--head",
         "ask the agent of that head, through this one's: its uid, the beginning of it, its description or host name",

@@ -60,7 +60,10 @@ def leftovers(found: Sequence[Aside], state: DiskSeen) -> list[Finding]:
     detail = f"put aside, never removed: {names}; {amount(total)}"
     if oldest < LEFTOVER_AGE and total < LEFTOVER_SHARE * state.size:
         return [ok("leftovers", "state directory", detail)]
-    todo = "if the records are all there, remove them as root from the agent's state directory (docs/operations.md)"
+    todo = (
+        "if the records are all there, remove them as root from the agent's state directory "
+        "(/usr/share/doc/clusterware-head-agent/docs/operations.md)"
+    )
     return [warning("leftovers", "state directory", f"{detail}, the oldest for {days(oldest)}", todo)]
 
 

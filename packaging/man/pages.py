@@ -25,6 +25,7 @@ from agent.ctl.outcome import Exit
 from agent.ctl.parser import OPTIONS
 
 CONFIG = "/etc/clusterware-head-agent/head-agent.ini"
+DOCUMENTS = "/usr/share/doc/clusterware-head-agent/docs/"
 STATUSES = {
     Exit.OK: "Done.",
     Exit.FAILED: "Failed; standard error says why and what to do.",
@@ -92,6 +93,7 @@ def daemon_page() -> Iterator[str]:
     yield from item(f"\\fI{escaped(CONFIG)}\\fR", "The configuration.")
     yield from item("\\fI/run/clusterware\\-head\\-agent.sock\\fR", "The operators' socket.")
     yield from item("\\fI/var/lib/clusterware\\-head\\-agent/\\fR", "Database, backups and certificates.")
+    yield from documents()
     yield from also("cw-headctl(8)", "head-agent.ini(5)", "systemd.service(5)")
 
 
@@ -119,6 +121,7 @@ def command_page() -> Iterator[str]:
     yield from item("\\fBNO_COLOR\\fR", "Set to anything, there are no colours. There are none off a terminal anyway.")
     yield ".SH FILES"
     yield from item("\\fI/run/clusterware\\-head\\-agent.sock\\fR", "The agent's socket.")
+    yield from documents()
     yield from also("clusterware-head-agent(8)", "head-agent.ini(5)", "journalctl(1)")
 
 
@@ -188,6 +191,12 @@ def configuration_page() -> Iterator[str]:
 def sentence(text: str) -> str:
     """With a capital and a full stop."""
     return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "?")) else ".")
+
+
+def documents() -> Iterator[str]:
+    """Where more is written."""
+    told = "How to operate the agent, form a cluster, upgrade, talk to it by programs: `README.md` there is the index."
+    yield from item(f"\\fI{escaped(DOCUMENTS)}\\fR", told)
 
 
 def also(*pages: str) -> Iterator[str]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import pytest
+
+from tests.support.documents import MESSAGES, links
 
 CHECKOUT = Path(__file__).parents[2]
 NAME = "clusterware-head-agent"
@@ -57,10 +60,29 @@ def test_what_an_administrator_changed_stays(root: Path) -> None:
     assert config.read_text() == "[head]\n"
 
 
+def test_what_operators_are_referred_to_is_installed(root: Path) -> None:
+    told = {line for source in (*MESSAGES, *sorted((CHECKOUT / "build/man").iterdir())) for line in _lines(source)}
+    named = [path for line in told for path in re.findall(rf"/usr/share/doc/{NAME}/([\w./-]*\w)", line)]
+
+    assert {name for name in named if not (root / f"usr/share/doc/{NAME}" / name).exists()} == set()
+    assert {"docs/cw-headctl.md", "docs/operations.md", "docs/upgrade.md"} <= {*named}
+    for page in (root / f"usr/share/doc/{NAME}").rglob("*.md"):
+        missing = {
+            said.text
+            for said in links(page)
+            if not (page.parent / said.text.partition("#")[0]).exists() and "CHANGELOG.md" not in said.text
+        }
+        assert missing == set(), page
+
+
+def _lines(source: Path) -> list[str]:
+    return source.read_text().replace("\\-", "-").splitlines()
+
+
 def _listed() -> Iterator[str]:
     """The paths of the specification's %files section."""
     section = SPEC.read_text().partition("\n%files\n")[2].partition("\n%changelog")[0]
     for line in section.splitlines():
         words = line.replace("%{private}", f"/usr/lib/{NAME}").replace("%{name}", NAME).split()
-        if words and words[0] not in ("%license", "%doc"):
+        if words and words[-1].startswith("/"):
             yield words[-1]

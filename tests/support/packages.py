@@ -22,7 +22,7 @@ from tests.support.heads.layers import CHECKOUT
 _BUILDER = CHECKOUT / "packaging/deb/build"
 _PREVIOUS = CHECKOUT / "packaging/previous-version"
 _KEPT = CHECKOUT / "build/packages/tests"
-_SOURCES = ("agent", "systemd", "etc", "packaging", "CHANGELOG.md", "build/man")
+_SOURCES = ("agent", "systemd", "etc", "packaging", "docs", "CHANGELOG.md", "build/man")
 _LIBRARIES = "build/lib/installed"
 NEXT = "0.99.0"
 """What the made-up next version calls itself."""
