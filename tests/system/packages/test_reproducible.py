@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -67,3 +68,20 @@ def test_the_sums_and_the_size_are_those_of_the_files(tmp_path: Path, current: P
     assert (tmp_path / "DEBIAN/conffiles").read_text() == "/etc/clusterware-head-agent/head-agent.ini\n"
     kib = sum((tmp_path / name).stat().st_size for name in files if not name.startswith("DEBIAN/")) / 1024
     assert kib <= int(size.stdout) <= kib + len(files)
+
+
+def test_what_the_units_run_comes_with_the_package_or_with_what_it_names(current: Path) -> None:
+    told = subprocess.run(
+        ["dpkg-deb", "--field", str(current), "Depends", "Suggests"], capture_output=True, text=True, check=True
+    ).stdout
+    named = set(re.findall(r"[a-z][a-z0-9.+-]+", told))
+    units = "".join(unit.read_text() for unit in (CHECKOUT / "systemd").glob("*.service"))
+    programs = set(re.findall(r"^Exec\w+=(/\S+)", units, re.MULTILINE)) - {
+        "/usr/lib/clusterware-head-agent/clusterware-head-agent"
+    }
+
+    for program in programs:
+        places = [program, f"/usr{program}", program.removeprefix("/usr")]
+        owners = subprocess.run(["dpkg", "-S", *places], capture_output=True, text=True, check=False).stdout
+        assert {owner.partition(":")[0] for owner in owners.splitlines()} & named, program
+    assert programs >= {"/usr/bin/etcd", "/usr/bin/systemctl"}
