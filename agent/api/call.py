@@ -224,6 +224,8 @@ class Route:
     """The permission that a token must carry; with Access.TOKEN only."""
     body: type[Any] | None = None
     """The shape of the JSON body, where the route takes one; for its description in /openapi.json."""
+    bodiless: bool = False
+    """No body at all counts as {}, as the handler has it (`Call.body_as`)."""
     tls_only: bool = False
     """What it answers is a secret of the caller's: it passes through no Unix socket and no other head's agent."""
     reads: bool = False

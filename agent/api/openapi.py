@@ -121,7 +121,8 @@ def _operation(route: Route, shapes: Shapes, responses: Responses) -> dict[str, 
     if route.permission:
         operation["x-permission"] = route.permission
     if route.body:
-        operation["requestBody"] = {"content": {"application/json": {"schema": shapes.schema(route.body)}}}
+        content = {"application/json": {"schema": shapes.schema(route.body)}}
+        operation["requestBody"] = {"required": not route.bodiless, "content": content}
     return operation
 
 

@@ -97,6 +97,16 @@ def test_body_shapes_are_described_with_their_fields() -> None:
     assert made["components"]["schemas"]["Shape"]["additionalProperties"] is False
 
 
+def test_a_body_is_required_but_by_the_one_route_that_does_without() -> None:
+    optional = {
+        f"{method.upper()} {path}"
+        for path, item in DOCUMENT["paths"].items()
+        for method, operation in item.items()
+        if not operation.get("requestBody", {"required": True}).get("required")
+    }
+    assert optional == {"POST /database/clean"}
+
+
 def test_description_is_made_once() -> None:
     ready = described(ROUTES)
     assert ready() is ready()

@@ -30,6 +30,7 @@ DATABASE: tuple[Route, ...] = (
         "Clean the database: all of the plan, or none of it when it is no longer what was shown",
         "HeadsWrite",
         body=database.CleanRequest,
+        bodiless=True,
         answers=database.CLEANED,
     ),
     Route(
