@@ -44,7 +44,7 @@ def examine(socket: str, path: str, running: str | None) -> list[Finding]:
 def _units(seen: symptoms.Units, complaint: str | None, socket: str, config: Config | None) -> list[Finding]:
     """What systemd tells of the agent's units and their neighbours."""
     down = seen.get(symptoms.SERVICE, {}).get("ActiveState") != "active"
-    found = symptoms.service(seen, complaint, _errors() if down else ())
+    found = symptoms.service(seen, complaint, _errors(symptoms.culprit(seen)) if down else ())
     found += symptoms.stale_units(seen)
     if not down:  # what starts the service starts the socket
         found += symptoms.listening(seen, _socket(socket), socket)
@@ -72,10 +72,14 @@ def _properties() -> list[str]:
     return [f"--property={','.join(symptoms.PROPERTIES)}"]
 
 
-def _errors() -> Sequence[str]:
-    """The last errors that the agent has left in the journal, where it may be read."""
-    unit = f"--unit={symptoms.SERVICE}"
-    return _output("journalctl", "--quiet", "--no-pager", "--output=cat", "-p", "err", "-n", "3", unit).splitlines()
+def _errors(unit: str) -> Sequence[str]:
+    """The last errors of a unit in the journal, where it may be read, but for systemd's that it failed."""
+    told = _output("journalctl", "--quiet", "--no-pager", "--output=cat", "-p", "err", "-n", "5", f"--unit={unit}")
+    return [
+        line
+        for line in told.splitlines()
+        if not line.startswith((f"Failed to start {unit}", f"Failed to listen on {unit}"))
+    ]
 
 
 def _output(*command: str) -> str:

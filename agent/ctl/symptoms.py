@@ -61,6 +61,16 @@ def hangs(found: Sequence[Finding]) -> str | None:
     return f"systemd starts an agent anew that hangs, within a minute; sooner: `systemctl restart {SERVICE}`"
 
 
+def culprit(seen: Units) -> str:
+    """The unit whose errors tell why the agent does not run: its socket where that could not be opened."""
+    return SOCKET if _cannot_listen(seen) else SERVICE
+
+
+def _cannot_listen(seen: Units) -> bool:
+    socket = seen.get(SOCKET, {})
+    return (socket.get("ActiveState"), socket.get("Result")) == ("failed", "resources")
+
+
 def service(seen: Units, complaint: str | None, errors: Sequence[str]) -> list[Finding]:
     """How the agent's unit is; `complaint`: what is wrong with its configuration; `errors`: its last lines of error."""
     unit = seen.get(SERVICE, {})
@@ -80,6 +90,9 @@ def service(seen: Units, complaint: str | None, errors: Sequence[str]) -> list[F
         reload = "`systemctl daemon-reload`, then " if seen.get(SOCKET, {}).get("ActiveState") == "failed" else ""
         todo = f"{'mend that, then ' if complaint else ''}{reload}`systemctl restart {SOCKET} {SERVICE}`"
         return [_failed("agent", SERVICE, f"it ended because of its configuration (status 78), {state}", todo)]
+    if _cannot_listen(seen):
+        todo = f"`ss -ltnp` shows which program has an address of [api] listen; mend that, then {start}"
+        return [_failed("agent", SOCKET, f"it cannot listen, so the agent is not started{said}", todo)]
     look = f"`journalctl -u {SERVICE} -p warning -n 50`, then {start}"
     if state in ("activating", "reloading", "deactivating"):
         times = f", restarted {unit['NRestarts']} times" if unit.get("NRestarts", "0") != "0" else ""

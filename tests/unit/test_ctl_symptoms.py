@@ -12,6 +12,7 @@ from agent.ctl.symptoms import (
     SOCKET,
     SocketSeen,
     configuration,
+    culprit,
     hangs,
     key,
     listening,
@@ -36,6 +37,22 @@ RUNS = {
 GONE = {"LoadState": "not-found", "ActiveState": "inactive"}
 ENDED = {"ActiveState": "failed", "SubState": "failed", "Result": "exit-code"}
 OURS = SocketSeen(stat.S_IFSOCK | 0o660, "clusterware-admin")
+
+
+def test_a_port_that_another_program_has_is_told_of_the_socket_and_not_of_the_service() -> None:
+    said = f"{SOCKET}: Failed to create listening socket ([::]:52390): Address already in use"
+    seen = {SERVICE: {**RUNS, "ActiveState": "inactive"}, SOCKET: {"ActiveState": "failed", "Result": "resources"}}
+
+    (finding,) = service(seen, None, [said])
+
+    assert culprit(seen) == SOCKET
+    assert (finding.level, finding.subject) == ("failed", SOCKET)
+    assert said in finding.detail
+    assert "`ss -ltnp` shows" in str(finding.todo)
+    assert (
+        culprit({SERVICE: {**RUNS, **ENDED}, SOCKET: {"ActiveState": "failed", "Result": "trigger-limit-hit"}})
+        == SERVICE
+    )
 
 
 def test_what_systemctl_shows_of_several_units_is_told_apart() -> None:

@@ -73,3 +73,22 @@ def test_where_a_policy_forbids_to_start_services_none_is_started(boot: Callable
     assert (state(head)[0], active(head), enabled(head)) == ("ii", ["inactive"] * 2, ["enabled"] * 2)
     head.systemctl("start", SOCKET_UNIT)
     assert answering(head) == __version__
+
+
+def test_where_another_program_has_the_port_the_doctor_says_so(boot: Callable[[], Head], current: Path) -> None:
+    head = boot()
+    platform(head)
+    head.write("/etc/systemd/system/other.socket", "[Socket]\nListenStream=52390\n")
+    head.write("/etc/systemd/system/other.service", "[Service]\nExecStart=/bin/sleep infinity\n")
+    head.systemctl("daemon-reload")
+    head.systemctl("start", "other.socket")
+
+    told = dpkg(head, current).stderr
+
+    assert (state(head)[0], active(head)) == ("ii", ["inactive", "failed"])
+    assert f"the agent does not start: `journalctl -u {UNIT} -u {SOCKET_UNIT}` tells why; mend that, then: " in told
+    found = head.run("cw-headctl", "doctor", check=False).stdout
+    assert "Failed to create listening socket ([::]:52390): Address already in use" in found
+    head.systemctl("stop", "other.socket")
+    head.run("sh", "-c", told.partition("mend that, then: ")[2])
+    assert answering(head) == __version__

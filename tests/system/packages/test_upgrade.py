@@ -166,7 +166,10 @@ def test_a_start_that_fails_after_an_upgrade_is_said_and_leaves_the_package_whol
     told = dpkg(head, following).stderr
 
     assert state(head) == ("ii", NEXT)
-    assert f"the agent does not start: `journalctl -u {NAME}` tells why; mend that, then: systemctl restart" in told
+    assert (
+        f"the agent does not start: `journalctl -u {UNIT} -u {SOCKET_UNIT}` tells why; mend that, then: systemctl"
+        in told
+    )
     drop_in.unlink()
     head.systemctl("daemon-reload")
     head.systemctl("restart", UNIT)
