@@ -63,6 +63,32 @@ def test_an_image_can_be_installed_into_and_works_when_it_is_booted(
     assert answering(head) == __version__
 
 
+def test_at_an_images_first_boot_the_agent_waits_for_the_key_that_signs_its_tokens(
+    bare: Heads, boot: Callable[[], Head], current: Path
+) -> None:
+    head = boot()
+    platform(head)
+    dpkg(head, current)
+    key = "/etc/ssh/ssh_host_ed25519_key"
+    # The key comes late, and at once when the agent has not waited for it.
+    late = f"timeout 3 sh -c 'until systemctl -q is-active {UNIT}; do sleep 0.1; done'"
+    head.write("/usr/local/sbin/make-key", f"#!/bin/sh\n{late}\nexec ssh-keygen -qN '' -t ed25519 -f {key}\n", 0o755)
+    units = {
+        "sshd-keygen@.service": "[Service]\nType=oneshot\nExecStart=/usr/local/sbin/make-key\n",
+        "sshd-keygen.target": "[Unit]\nWants=sshd-keygen@ed25519.service\n",
+        "multi-user.target.d/key.conf": "[Unit]\nWants=sshd-keygen.target\n",
+    }
+    for name, text in units.items():
+        head.write(f"/etc/systemd/system/{name}", text)
+    head.run("rm", key, f"{key}.pub")
+    bare.power_off(head)
+
+    bare.power_on(head)
+
+    wait_for(lambda: active(head) == ["active"] * 2, "both units")
+    assert head.run("cw-headctl", "token", "--lifespan", "5min", "--permissions", "HeadsRead").stdout
+
+
 def test_where_a_policy_forbids_to_start_services_none_is_started(boot: Callable[[], Head], current: Path) -> None:
     head = boot()
     platform(head)
