@@ -91,8 +91,12 @@ async def withdraw(call: Call) -> Answer:
 async def join(call: Call) -> Answer:
     """POST /head/join: have this head join another's cluster."""
     body = await call.body_as(JoinBody)
-    if "@" in body.url:
+    why = None
+    if not body.url.startswith("https://"):
+        why = "must be where a head of the cluster answers, such as https://10.0.0.1:52390"
+    elif "@" in body.url:
         why = "must not carry a user or a password: the token lets this head in, and the URL stands in the journal"
+    if why is not None:
         raise Invalid(f"url: {why}", fields=[FieldError("url", why)])
     return Answer(await call.rooms.joining.join(Invitation(body.url, body.token, body.ca_sha256, body.force)))
 

@@ -93,7 +93,8 @@ async def test_each_refusal_has_its_word_and_changes_nothing(tmp_path: Path) -> 
         closed = f"https://127.0.0.9:{free_port()}"
         for changed, status, code in (
             ({"url": closed}, 503, "unreachable"),
-            ({"url": first.url.replace("https", "http")}, 503, "unreachable"),
+            ({"url": first.url.replace("https", "http")}, 422, "invalid"),
+            ({"url": ""}, 422, "invalid"),
             ({"ca_sha256": "0" * 64}, 409, "wrong-ca"),
             ({"ca_sha256": "zz"}, 422, "hash"),
             ({"token": "nonsense"}, 403, "unauthenticated"),
