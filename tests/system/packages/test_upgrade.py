@@ -135,6 +135,24 @@ def test_what_was_stopped_and_disabled_stays_so(boot: Callable[[], Head], curren
     assert (state(head), active(head), enabled(head)) == (("ii", NEXT), ["inactive"] * 2, ["disabled"] * 2)
 
 
+def test_an_agent_that_had_failed_is_started_with_the_version_that_mends_it(
+    boot: Callable[[], Head], current: Path, following: Path
+) -> None:
+    head = boot()
+    platform(head)
+    dpkg(head, current)
+    good = head.path(CONFIG).read_text()
+    head.write(CONFIG, "[files]\nrot = /x\n")
+    head.systemctl("restart", UNIT, check=False)
+    assert active(head)[0] == "failed"
+    head.write(CONFIG, good)
+
+    dpkg(head, following)
+
+    assert active(head) == ["active"] * 2
+    assert answering(head) == NEXT
+
+
 def test_an_agent_that_could_not_start_again_is_left_running_and_said_so(
     boot: Callable[[], Head], current: Path, following: Path
 ) -> None:
