@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.support.heads import Head
 from tests.support.heads.head import CONFIG, SOCKET, UNIT
 from tests.support.installing import NAME, SOCKET_UNIT, active, answering, dpkg, platform, state
@@ -80,16 +82,18 @@ def test_removal_keeps_state_and_configuration_and_purge_leaves_nothing(
     assert head.path("/srv/images/one.iso").read_bytes() == b"the site's"
 
 
-def test_a_purge_keeps_the_user_whose_files_are_left(boot: Callable[[], Head], current: Path) -> None:
+@pytest.mark.parametrize("root", ["/srv/images", "/srv/my images, 100%\\"])
+def test_a_purge_keeps_the_user_whose_files_are_left(boot: Callable[[], Head], current: Path, root: str) -> None:
     head = boot()
-    platform(head, "[files]\nroot = /srv/images\n")
+    platform(head, f"[files]\nroot = {root}\n")
     dpkg(head, current, "--force-confold")
-    assert head.run("stat", "-c", "%G", "/srv/images").stdout == "clusterware-agent\n"
+    assert head.run("stat", "-c", "%G", root).stdout == "clusterware-agent\n"
 
     told = head.run("dpkg", "--purge", NAME).stderr
 
+    assert f"{NAME}: left as it is, with what is in it: {root}\n" in told
     assert "the user and group clusterware-agent stay, as files are theirs; when they are not: userdel" in told
-    assert head.run("stat", "-c", "%G", "/srv/images").stdout == "clusterware-agent\n"
+    assert head.run("stat", "-c", "%G", root).stdout == "clusterware-agent\n"
     assert not head.path(STATE).exists()
     assert units(head) == ""
 
