@@ -153,3 +153,21 @@ def test_a_removal_that_is_given_up_starts_the_agent_again(boot: Callable[[], He
     assert active(head) == ["active"] * 2
     assert head.show(SOCKET_UNIT, "SubState") == "running"
     assert answering(head)
+
+
+def test_whose_agent_is_stopped_is_warned_too_that_others_know_this_head(
+    boot: Callable[[], Head], current: Path
+) -> None:
+    head = boot()
+    platform(head)
+    dpkg(head, current)
+    other = {"uid": "0" * 32, "ssh_public": head.path("/etc/ssh/ssh_host_ed25519_key.pub").read_text().strip()}
+    assert head.api("POST", "/heads", other).status == 201
+    head.systemctl("disable", "--now", SOCKET_UNIT, UNIT)
+
+    told = head.run("dpkg", "--remove", NAME).stderr
+
+    assert f"{NAME}: this head is still a member of its cluster" in told
+    assert f"cw-headctl heads evict {head.uid}" in told
+    owners = head.run("find", STATE, "!", "-user", "clusterware-agent").stdout
+    assert owners == ""
