@@ -17,6 +17,8 @@ from agent.ports import FileStore, Leftover, References
 UPLOAD = "upload"
 TRASH = "trash"
 
+_REFERENCED = "is referred to by now"
+
 
 class Housekeeping:
     """`StoreHousekeeping` over the file store."""
@@ -38,7 +40,13 @@ class Housekeeping:
             for item in survey.unused
             if is_upload(item.row.filename)
         ]
-        return uploads + [Leftover(TRASH, name, "expired trash", file.size) for name, file in await self._expired()]
+        if not (old := await self._expired()):
+            return uploads
+        # What an object refers to does not expire: it may be that it could not be put back yet.
+        named = await self._references.named({file.filename for _, file in old})
+        return uploads + [
+            Leftover(TRASH, name, "expired trash", file.size) for name, file in old if file.filename not in named
+        ]
 
     async def discard(self, leftover: Leftover) -> int:
         """Check once more, then remove it: an upload into the trash, trash for good."""
@@ -47,6 +55,8 @@ class Housekeeping:
         found = dict(await self._expired()).get(leftover.target)
         if found is None:
             raise NotFound("is not in the trash any more")
+        if await self._named(found.filename):
+            raise Conflict(_REFERENCED)
         kept = await self._trash.expire([found])
         if kept:
             raise Conflict(kept[0].reason)
@@ -60,7 +70,7 @@ class Housekeeping:
 
     async def _discard_upload(self, filename: str) -> int:
         if await self._named(filename):
-            raise Conflict("is referred to by now")
+            raise Conflict(_REFERENCED)
         survey = Survey(0.0)
         await self._surveyor.judge(survey, [filename])
         if survey.kept:
@@ -72,7 +82,7 @@ class Housekeeping:
         if reason:
             raise Conflict(reason)
         if await self._trash.rescue(await self._named(filename)):
-            raise Conflict("is referred to by now")
+            raise Conflict(_REFERENCED)
         return candidate.facts.size
 
     async def _named(self, filename: str) -> set[str]:

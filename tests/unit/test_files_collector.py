@@ -315,6 +315,19 @@ async def test_a_clean_leaves_what_is_needed_again(room: FilesRoom, files: Memor
     assert "a.part" in files.files
 
 
+async def test_a_clean_leaves_in_the_trash_what_an_object_refers_to(room: FilesRoom, files: MemoryFiles) -> None:
+    room.set(trash_ttl=HOUR)
+    await room.collector.remove()
+    files.move(HOUR)
+    keeper = room.collector.housekeeping
+    (expired,) = await keeper.leftovers()
+    room.references.names.add("./unused")
+    assert await keeper.leftovers() == []
+    with pytest.raises(Conflict, match="referred"):
+        await keeper.discard(expired)
+    assert set(files.trashed) == {("1", "unused")}
+
+
 async def test_missing_files_are_told_by_the_names_that_were_asked(room: FilesRoom, files: MemoryFiles) -> None:
     asked = ["image", "./kernel", "gone", "../etc/passwd"]
     assert await room.collector.housekeeping.missing(asked) == ["gone", "../etc/passwd"]
