@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agent.config import Live
-from agent.errors import Conflict, NotFound
+from agent.errors import AgentError, Conflict, NotFound
 from agent.files.difference import canonical
 from agent.files.expiry import expired
 from agent.files.survey import Candidate, Survey, Surveyor
@@ -81,7 +81,12 @@ class Housekeeping:
         (reason,) = await self._store.discard([candidate.facts])
         if reason:
             raise Conflict(reason)
-        if await self._trash.rescue(await self._named(filename)):
+        try:
+            named = await self._named(filename)
+        except AgentError:
+            await self._trash.undo([filename])
+            raise
+        if await self._trash.rescue(named):
             raise Conflict(_REFERENCED)
         return candidate.facts.size
 

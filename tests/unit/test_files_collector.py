@@ -109,17 +109,22 @@ async def test_without_the_references_nothing_is_judged_or_removed(room: FilesRo
     assert len(files.files) == 4
 
 
+class FailLater(SetReferences):
+    """References that are away once they have been read so many times."""
+
+    last: int = 1
+
+    @override
+    async def references(self) -> AsyncIterator[Sequence[str]]:
+        if self.readings == self.last:
+            self.away = "the database is away"
+        async for batch in super().references():
+            yield batch
+
+
 async def test_references_that_fail_between_scan_and_removal_save_everything(
     room: FilesRoom, files: MemoryFiles
 ) -> None:
-    class FailLater(SetReferences):
-        @override
-        async def references(self) -> AsyncIterator[Sequence[str]]:
-            if self.readings == 1:
-                self.away = "the database is away"
-            async for batch in super().references():
-                yield batch
-
     room = FilesRoom(files, FailLater(room.references.names))
     with pytest.raises(Unavailable) as caught:
         await room.collector.remove()
@@ -313,6 +318,20 @@ async def test_a_clean_leaves_what_is_needed_again(room: FilesRoom, files: Memor
     with pytest.raises(Conflict, match="referred"):
         await keeper.discard(leftover)
     assert "a.part" in files.files
+
+
+async def test_a_clean_puts_an_upload_back_where_the_references_cannot_be_asked_again(
+    room: FilesRoom, files: MemoryFiles
+) -> None:
+    files.put("a.part")
+    references = FailLater(room.references.names)
+    keeper = FilesRoom(files, references).collector.housekeeping
+    (upload,) = await keeper.leftovers()
+    references.last = references.readings + 1
+    with pytest.raises(Unavailable):
+        await keeper.discard(upload)
+    assert "a.part" in files.files
+    assert not files.trashed
 
 
 async def test_a_clean_leaves_in_the_trash_what_an_object_refers_to(room: FilesRoom, files: MemoryFiles) -> None:
