@@ -192,13 +192,14 @@ class Collector:
                 moved.append(candidate)
             else:
                 removal.kept.append(Kept(candidate.row.filename, reason))
+        facts = [candidate.facts for candidate in moved]
         back: set[str] = set()
         why = _REFERENCED
         try:
             await turn.renew()
-            back = await self.trash.rescue(await self._named(moved))
+            back = await self.trash.rescue(await self._named(moved), facts)
         except AgentError:
-            back, why = await self.trash.undo([candidate.row.filename for candidate in moved]), _UNCERTAIN
+            back, why = await self.trash.undo(facts), _UNCERTAIN
             raise
         finally:
             removal.removed += [candidate.row for candidate in moved if candidate.row.filename not in back]

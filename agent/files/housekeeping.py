@@ -84,9 +84,9 @@ class Housekeeping:
         try:
             named = await self._named(filename)
         except AgentError:
-            await self._trash.undo([filename])
+            await self._trash.undo([candidate.facts])
             raise
-        if await self._trash.rescue(named):
+        if await self._trash.rescue(named, [candidate.facts]):
             raise Conflict(_REFERENCED)
         return candidate.facts.size
 

@@ -12,7 +12,7 @@ from agent.config import Live
 from agent.errors import Conflict, FieldError, Invalid, NotFound, Unavailable
 from agent.files.expiry import expired, may_go_early
 from agent.files.survey import batches
-from agent.model import Kept, TrashedFile
+from agent.model import FileFacts, Kept, TrashedFile
 from agent.ports import FileStore, References
 from agent.records.turns import Turns
 
@@ -127,12 +127,14 @@ class TrashRoom:
         content.add(file.size for file in await self._store.trash())
         self.content, self.usage = content, await self._store.usage()
 
-    async def rescue(self, filenames: Collection[str]) -> set[str]:
-        """Put back the newest copy of each of these, to which an object refers, where nothing is in its place.
+    async def rescue(self, filenames: Collection[str], moved: Collection[FileFacts] = ()) -> set[str]:
+        """Put back one copy of each of these, to which an object refers, where nothing is in its place.
 
-        An object may be pointed at a file just as it is removed, or at one that was; returns which were put back.
+        It is the newest, or of what has just been `moved` that very file: where the clock was set back, another copy
+        may seem newer. An object may be pointed at a file just as it is removed, or at one that was; returns which
+        were put back.
         """
-        restored, kept = await self._put_newest_back(filenames)
+        restored, kept = await self._put_one_back(filenames, moved)
         for file in restored:
             log.warning("File put back: an object refers to it", filename=file.filename)
         for item in kept:
@@ -141,19 +143,23 @@ class TrashRoom:
             )
         return {file.filename for file in restored}
 
-    async def undo(self, filenames: Collection[str]) -> set[str]:
+    async def undo(self, moved: Collection[FileFacts]) -> set[str]:
         """Put back what has just been removed, as it is not certain that it may go; returns what was put back."""
-        restored, kept = await self._put_newest_back(filenames)
-        if filenames:
+        restored, kept = await self._put_one_back({facts.filename for facts in moved}, moved)
+        if moved:
             log.warning("Removal undone: the references cannot be asked", files=len(restored), left=len(kept))
         return {file.filename for file in restored}
 
-    async def _put_newest_back(self, filenames: Collection[str]) -> tuple[list[TrashedFile], list[Kept]]:
+    async def _put_one_back(
+        self, filenames: Collection[str], moved: Collection[FileFacts]
+    ) -> tuple[list[TrashedFile], list[Kept]]:
         if not filenames:
             return [], []
         taken = {facts.filename for facts in await self._store.facts(sorted(filenames))}
-        newest = {file.filename: file for file in await self._store.trash() if file.filename in filenames}
-        return await self._put_back([file for name, file in sorted(newest.items()) if name not in taken])
+        inodes = {facts.filename: facts.inode for facts in moved}
+        copies = [file for file in await self._store.trash() if file.filename in filenames]
+        wanted = {file.filename: file for file in copies if file.inode == inodes.get(file.filename, file.inode)}
+        return await self._put_back([file for name, file in sorted(wanted.items()) if name not in taken])
 
     async def _make_room(self, trash: Sequence[TrashedFile], now: int) -> None:
         """Let the oldest go early while the disk is fuller than the watermark."""

@@ -149,6 +149,18 @@ async def test_a_reference_made_during_the_removal_brings_the_file_back(room: Fi
     assert not files.trashed
 
 
+async def test_what_goes_back_is_what_was_just_removed_though_the_clock_was_set_back(
+    room: FilesRoom, files: MemoryFiles
+) -> None:
+    await room.collector.remove()
+    files.move(-HOUR)
+    for name in ("image", "initramfs", "kernel", "unused"):
+        files.put(name, b"new")
+    room.references.then = {room.references.readings + 3: "unused"}
+    assert (await room.collector.remove()).removed == []
+    assert files.files["unused"].content == b"new"
+
+
 async def test_a_large_removal_goes_batch_by_batch(room: FilesRoom, files: MemoryFiles) -> None:
     for n in range(2 * BATCH + 5):
         files.put(f"n{n:05d}")
