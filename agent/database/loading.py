@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from agent import __version__
 from agent.database.backups import Backup, Backups
+from agent.database.naming import in_turn
 from agent.database.saved import FORMAT, KINDS, VERSION, LoadPlan, Saved, SavedRecord, compare, ignored, read
 from agent.errors import AgentError, Conflict
 from agent.model import OBJECT_KINDS, Kind, Progress, Record, rfc3339
@@ -107,11 +108,12 @@ class Loader:
             if (r.kind, r.uid) in due
         ]
         written = 0
+        line, rings = in_turn(puts, present)
         try:
-            for batch in batches(puts):
+            for batch in (*batches(line), *rings):
                 self.progress = Progress(written, len(puts), "write the records")
                 await self._store.commit(*batch)
-                written += len(batch)
+                written += len({(put.kind, put.uid) for put in batch})
         except AgentError as err:
             reason = f"{err.reason}; {written} of {len(puts)} records are loaded: load it again for the rest"
             raise type(err)(reason, code=err.code, data=err.data) from err

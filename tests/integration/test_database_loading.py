@@ -111,6 +111,27 @@ async def test_records_go_from_one_engine_to_the_other(
     assert (again.written, again.backup) == (0, None)
 
 
+NAMES = list("abcdef")
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "etcd", "memory"])
+@pytest.mark.parametrize("after", ["bacdef", "bcdefg", "gabcde", "bcadfe", "fedcba"])
+async def test_names_that_went_from_one_object_to_another_go_back(
+    tmp_path: Path, engines: dict[str, Engine], engine: str, after: str
+) -> None:
+    store = engines.get(engine) or MemoryStore()
+    await store.commit(*(Put(Kind.IMAGE, uid(n), {"name": name}, name) for n, name in enumerate(NAMES)))
+    before, room = await held(store), loader(store, tmp_path)
+    saved = await room.save()
+    await store.commit(*(Put(Kind.IMAGE, uid(n), {"name": "-"}) for n in range(len(NAMES))))
+    await store.commit(*(Put(Kind.IMAGE, uid(n), {"name": name}, name) for n, name in enumerate(after)))
+    changed = sum(old != new for old, new in zip(NAMES, after, strict=True))
+    assert (await room.load(saved)).written == changed
+    assert await held(store) == before
+    found = [await store.find(Kind.IMAGE, name) for name in NAMES]
+    assert [image.uid for image in found if image] == [uid(n) for n in range(len(NAMES))]
+
+
 async def test_a_plan_that_is_no_longer_right_is_refused_and_changes_nothing(tmp_path: Path) -> None:
     store = MemoryStore()
     room = loader(store, tmp_path)
