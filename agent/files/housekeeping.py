@@ -42,10 +42,9 @@ class Housekeeping:
         ]
         if not (old := await self._expired()):
             return uploads
-        # What an object refers to does not expire: it may be that it could not be put back yet.
-        named = await self._references.named({file.filename for _, file in old})
+        needed = await self._trash.lacking(await self._references.named({file.filename for _, file in old}))
         return uploads + [
-            Leftover(TRASH, name, "expired trash", file.size) for name, file in old if file.filename not in named
+            Leftover(TRASH, name, "expired trash", file.size) for name, file in old if file.filename not in needed
         ]
 
     async def discard(self, leftover: Leftover) -> int:
@@ -55,7 +54,7 @@ class Housekeeping:
         found = dict(await self._expired()).get(leftover.target)
         if found is None:
             raise NotFound("is not in the trash any more")
-        if await self._named(found.filename):
+        if await self._trash.lacking(await self._named(found.filename)):
             raise Conflict(_REFERENCED)
         kept = await self._trash.expire([found])
         if kept:

@@ -114,12 +114,19 @@ class TrashRoom:
             raise
         await self.rescue(named)
         self._turns.check("empty the trash")
-        # What an object refers to does not expire: it may be that it could not be put back yet.
-        trash = [file for file in await self._store.trash() if file.filename not in named]
+        needed = await self.lacking(named)
+        trash = [file for file in await self._store.trash() if file.filename not in needed]
         now = await self._store.now()
         old = expired(trash, now, self._live.config.files.trash_ttl)
         await self.expire(old)
         await self._make_room(trash[len(old) :], now)
+
+    async def lacking(self, named: Collection[str]) -> set[str]:
+        """Those of these, to which objects refer, that are not in their places: they do not expire.
+
+        It may be that they could not be put back yet. Where there is a newer file in the place, that is the one.
+        """
+        return set(named) - {facts.filename for facts in await self._store.facts(sorted(named)) if facts.regular}
 
     async def look(self) -> None:
         """Note what is here and how full the disk is; raises Unavailable."""

@@ -280,6 +280,20 @@ async def test_what_an_object_refers_to_goes_back_and_does_not_expire(room: File
     assert not files.trashed
 
 
+async def test_an_old_copy_expires_though_an_object_refers_to_the_new_file_in_its_place(
+    room: FilesRoom, files: MemoryFiles
+) -> None:
+    await room.collector.remove()
+    files.put("unused", b"new")
+    room.references.names.add("unused")
+    files.move(1000 * HOUR)
+    (expired,) = await room.collector.housekeeping.leftovers()
+    assert expired.target == "1/unused"
+    await room.collector.trash.tidy()
+    assert not files.trashed
+    assert files.files["unused"].content == b"new"
+
+
 async def test_tidying_without_the_references_lets_nothing_go(room: FilesRoom, files: MemoryFiles) -> None:
     await room.collector.remove()
     files.move(1000 * HOUR)
