@@ -77,8 +77,20 @@ class TrashRoom:
         return restored, kept
 
     async def empty(self) -> tuple[list[TrashedFile], list[Kept]]:
-        """Remove everything in the trash for good: what was, and what was not, and why."""
-        gone, kept = await self._purge(await self._store.trash())
+        """Remove everything in the trash for good: what was, and what was not, and why.
+
+        What an object refers to goes back to its place, or where it cannot, stays; while other heads cannot be asked,
+        that is what the objects here refer to. Raises Unavailable.
+        """
+        filenames = {file.filename for file in await self._store.trash()}
+        try:
+            named = await self._references.named(filenames)
+        except Unavailable:
+            named = await self._own.named(filenames)
+        await self.rescue(named)
+        needed, trash = await self.lacking(named), await self._store.trash()
+        gone, kept = await self._purge([file for file in trash if file.filename not in needed])
+        kept += [Kept(file.filename, "is referred to by an object") for file in trash if file.filename in needed]
         if gone:
             log.info("Trash emptied", files=len(gone), bytes=_size(gone), kept=len(kept))
         return gone, kept

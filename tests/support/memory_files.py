@@ -149,6 +149,8 @@ class MemoryFiles:
         return None
 
     def _restore(self, file: TrashedFile) -> str | None:
+        if reason := self.stuck.get(file.filename):
+            return reason
         if file.filename in self.files:
             return "has a new file in its place"
         found = self.trashed.get((file.slot, file.filename))

@@ -245,6 +245,22 @@ async def test_emptying_the_trash_is_for_good(room: FilesRoom, files: MemoryFile
     assert await room.collector.trash.listing() == []
 
 
+async def test_emptying_the_trash_gives_up_nothing_that_an_object_refers_to(
+    room: FilesRoom, files: MemoryFiles
+) -> None:
+    for name in ("old", "stuck"):
+        files.put(name)
+    await room.collector.remove(["unused", "old", "stuck"], force=True)
+    room.references.names |= {"unused", "stuck"}
+    files.stuck["stuck"] = "cannot be brought out of the trash: Is a directory"
+    away = FilesRoom(files, room.references, everywhere=SetReferences(away="another head is down"))
+    gone, kept = await away.collector.trash.empty()
+    assert [file.filename for file in gone] == ["old"]
+    assert [(item.filename, item.reason) for item in kept] == [("stuck", "is referred to by an object")]
+    assert set(files.trashed) == {("1", "stuck")}
+    assert "unused" in files.files
+
+
 async def test_trash_expires_after_its_time(room: FilesRoom, files: MemoryFiles) -> None:
     room.set(trash_ttl=10 * HOUR)
     await room.collector.remove()
