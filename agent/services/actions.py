@@ -118,12 +118,11 @@ class Performer:
 
     async def _switch(self, action: Action, unit: str, timeout: float) -> tuple[Result, str | None]:
         """Enable or disable, judged by the state of the unit file afterwards."""
-        known = self._look(unit)
-        before = known.file_state if known is not None else ""
-        if why := _NOT_SWITCHED.get(before):
+        known = self._look(unit)  # none of an instance that was stopped just before: systemd tells, then
+        if known is not None and (why := _NOT_SWITCHED.get(known.file_state)):
             return Result.UNSUPPORTED, f"cannot {action} it: {why}"
         if action is Action.ENABLE:
-            if before.startswith("masked"):
+            if known is not None and known.file_state.startswith("masked"):
                 return Result.FAILED, "cannot enable it: it is masked; `systemctl unmask` it first"
             state = await self._manager.enable(unit, timeout)
             as_asked = state in ENABLED | {"alias", "indirect", "linked", "linked-runtime"}

@@ -161,6 +161,16 @@ async def test_after_a_word_that_was_not_done_the_rest_is_skipped_for_that_servi
     assert details[1] == details[2] == "because enable was not done"
 
 
+async def test_an_instance_that_its_stop_unloads_is_switched_and_started_all_the_same(setting: Setting) -> None:
+    setting.systemd.install("clusterware-w@.service", Spec())
+    setting.systemd.reload()
+    for words in ("stop,disable", "stop,enable,start,disable"):
+        await setting.systemd.ended(setting.systemd.start("clusterware-w@1.service"))
+        await setting.shows("clusterware-w@1", status="up")
+        status, body = await setting.act(words, "clusterware-w@1")
+        assert (status, results(body)["clusterware-w@1"]) == (200, [(word, "done") for word in words.split(",")])
+
+
 async def test_a_reload_that_a_unit_cannot_do_is_unsupported(setting: Setting) -> None:
     await setting.act("start", "httpd")
     status, body = await setting.act("reload", "httpd")
