@@ -63,9 +63,10 @@ class Housekeeping:
 
     async def missing(self, filenames: Sequence[str]) -> list[str]:
         """Those that are not in the store."""
-        spellings = [canonical(filename) for filename in filenames]
-        there = {facts.filename for facts in await self._store.facts(spellings) if facts.regular}
-        return [name for name, spelling in zip(filenames, spellings, strict=True) if spelling not in there]
+        spellings = {name: {name, canonical(name)} for name in filenames}
+        sought = sorted(set[str]().union(*spellings.values()))
+        there = {facts.filename for facts in await self._store.facts(sought) if facts.regular}
+        return [name for name in filenames if there.isdisjoint(spellings[name])]
 
     async def _discard_upload(self, filename: str) -> int:
         if await self._named(filename):

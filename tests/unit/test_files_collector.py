@@ -390,7 +390,8 @@ async def test_a_clean_leaves_in_the_trash_what_an_object_refers_to(room: FilesR
 
 
 async def test_missing_files_are_told_by_the_names_that_were_asked(room: FilesRoom, files: MemoryFiles) -> None:
-    asked = ["image", "./kernel", "gone", "../etc/passwd"]
+    files.put("e\u0301.img")
+    asked = ["image", "./kernel", "gone", "e\u0301.img", "../etc/passwd"]
     assert await room.collector.housekeeping.missing(asked) == ["gone", "../etc/passwd"]
 
 
