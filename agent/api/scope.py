@@ -65,6 +65,8 @@ async def _ask(call: Call, uid: str, patience: float) -> dict[str, Any]:
     envelope = {name: value for name, value in answer.envelope.items() if name != "success"}
     if answer.status < 400 and "data" in envelope:
         return envelope
+    if not isinstance(answer.data, list):  # what it did all the same; else it is about the failure: a lock's holder
+        envelope.pop("data", None)
     return {**envelope, "reason": answer.reason, "code": answer.code or "failed"}
 
 

@@ -121,6 +121,16 @@ async def test_a_head_that_does_not_do_it_is_named_and_the_others_do(
     assert set(cluster.files[A].files) == {"used", "too"}
 
 
+async def test_of_a_head_that_fails_only_what_it_did_is_data(http: aiohttp.ClientSession, cluster: Cluster) -> None:
+    holder = {"holder": C, "work": "clean the database", "since": "2026-01-01T00:00:00.000Z"}
+    cluster.peers.heads[B] = answers(holder, status=409, reason="head c has the lock", code="busy")
+    removed = {"filename": "f", "kind": "other", "size": 1, "modified": holder["since"], "reason": "unreferenced"}
+    cluster.peers.heads[C] = answers([removed], status=409, reason="it was lost", code="lock-lost", kept=[])
+    _, answer = await _ask(http, "DELETE", "unused?scope=cluster")
+    assert answer["data"][B] == {"reason": "head c has the lock", "code": "busy"}
+    assert answer["data"][C] == {"data": [removed], "kept": [], "reason": "it was lost", "code": "lock-lost"}
+
+
 async def test_a_head_that_cannot_be_reached_or_answers_oddly_is_named(
     http: aiohttp.ClientSession, cluster: Cluster
 ) -> None:
