@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ import pytest
 from agent.adapters.sqlite import file as sqlite_file
 from agent.adapters.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from agent.adapters.sqlite.store import SqliteStore
-from agent.errors import Invalid
+from agent.errors import Invalid, Unavailable
 from agent.model import Kind, Record
 from agent.ports import Put
 from tests.support.databases import UID, execute, fill, value
@@ -227,6 +229,18 @@ async def test_reclaiming_gives_back_what_it_promised(tmp_path: Path) -> None:
         assert not {"incremental-vacuum", "checkpoint"} & set(await store.reclaimable())
         assert len(await store.records(Kind.IMAGE)) == 20
         assert await store.check() == []
+
+
+async def test_a_log_that_somebody_else_reads_is_not_said_to_be_emptied(tmp_path: Path) -> None:
+    path = tmp_path / "agent.db"
+    async with SqliteStore.open(path) as store:
+        with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT * FROM record").fetchall()
+            await store.commit(Put(Kind.IMAGE, UID, {"text": "x" * 2_000_000}))
+            with pytest.raises(Unavailable, match="somebody is reading"):
+                await store.reclaim("checkpoint")
+        assert await store.reclaim("checkpoint") > 0
 
 
 async def test_a_small_database_has_nothing_to_reclaim(tmp_path: Path) -> None:

@@ -192,7 +192,7 @@ class SqliteStore:
                 return found
 
     async def reclaim(self, action: str) -> int:
-        """Do one of them; returns the bytes freed. Raises NotFound for any other word."""
+        """Do one of them; returns the bytes freed. Raises NotFound for another word, Unavailable if not done."""
         if action not in ("optimize", "incremental-vacuum", "checkpoint"):
             raise NotFound(f"the database knows no action {action!r}")
         async with self._writing:
@@ -203,7 +203,10 @@ class SqliteStore:
                     # As a script, which is run to its end: a single step of incremental_vacuum frees a single page.
                     await writer.executescript(f"PRAGMA {action.replace('-', '_')}")
                 if action != "optimize":
-                    await writer.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+                    # Answers whether somebody was in the way, who still reads what the log would be emptied of.
+                    busy = await _number(writer, "PRAGMA wal_checkpoint(TRUNCATE)")
+                    if busy and action == "checkpoint":
+                        raise Unavailable("cannot empty the database's write-ahead log: somebody is reading it")
                 return max(0, before - await self.size())
 
     async def backup(self, target: Path) -> int:
