@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from pathlib import Path
 from time import monotonic
 from typing import Protocol
@@ -159,9 +159,9 @@ class CurrentStore:
         """Write a consistent copy to `target`; its size."""
         return await self._engine.backup(target)
 
-    async def restore(self, source: Path) -> Path:
+    async def restore(self, source: Path, kinds: Collection[Kind] = tuple(Kind)) -> Path:
         """Put a copy of `source` in the database's place; returns where the old one was moved to."""
-        return await self._engine.restore(source)
+        return await self._engine.restore(source, kinds)
 
     def _listen(self, engine: Engine) -> None:
         self._switches += 1

@@ -38,7 +38,7 @@ def plan_restore(arguments: argparse.Namespace) -> Plan:
         raise Failure(f"cannot {doing}: there is no backup of that name: `cw-headctl database backups` lists them")
     lines = [
         f"The backup of {found['made']}, {bytes_text(found['bytes'])}, takes the database's place: "
-        "what was written since then is in it no more.",
+        "what was written since then is in it no more. The heads of the cluster stay those that they are.",
         "The database that is there now is kept beside it.",
     ]
     return Plan(doing, {"name": arguments.name}, lines, word="restore")

@@ -18,7 +18,7 @@ from msgspec import Struct
 from agent.config import Live
 from agent.database.exclusive import Exclusive
 from agent.errors import AgentError, NotFound, Unavailable
-from agent.model import rfc3339
+from agent.model import OBJECT_KINDS, rfc3339
 from agent.ports import Clock, StoreEngine
 
 log = structlog.get_logger()
@@ -115,11 +115,14 @@ class Backups:
     async def restore(self, name: str) -> Restored:
         """Put a backup in the database's place, which may be damaged; the former database is moved aside.
 
+        The objects are those of the backup. What makes the cluster stays as it is while it can be read: a head that
+        was removed since then does not come back, and none falls out that has joined.
+
         Raises NotFound, Invalid (not a sound backup), Conflict or Unavailable; then nothing has changed.
         """
         with self.doing("restore a backup"):
             await self._known(name)
-            replaced = await self._engine.restore(self._directory / name)
+            replaced = await self._engine.restore(self._directory / name, OBJECT_KINDS)
             await self._restored()
         return Restored(name, replaced.name)
 

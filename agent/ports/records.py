@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -128,10 +128,11 @@ class StoreEngine(Protocol):
         """Write a consistent copy to `target` (must not exist), durable before it returns; its size."""
         ...
 
-    async def restore(self, source: Path) -> Path:
+    async def restore(self, source: Path, kinds: Collection[Kind] = tuple(Kind)) -> Path:
         """Check `source`, move the present database aside and put a copy of `source` in its place.
 
-        Returns where the old one was moved to. Raises Invalid when `source` is not a sound backup; then
+        Records of other than these `kinds` stay as they are, unless the present database is damaged: then all are those
+        of `source`. Returns where the old one was moved to. Raises Invalid when `source` is not a sound backup; then
         nothing has changed.
         """
         ...

@@ -9,7 +9,7 @@ from typing import Protocol
 import pytest
 
 from agent.errors import Conflict, Invalid, NotFound, Stale
-from agent.model import Kind, Record
+from agent.model import OBJECT_KINDS, Kind, Record
 from agent.ports import ABSENT, Delete, Put, Store, StoreEngine
 
 A, B, C = "a" * 32, "b" * 32, "c" * 32
@@ -190,6 +190,27 @@ class StoreEngineContract:
         assert record.body == {"v": 1}
         assert await store.references("", 10) == ["f/1", "g"]
         assert await store.commit(Put(Kind.REPO, C, {})) > last
+
+    async def test_a_restore_can_leave_other_kinds_as_they_are(self, store: WholeStore, tmp_path: Path) -> None:
+        await store.commit(Put(Kind.CLUSTER, "cluster", {"id": "ours"}))
+        await store.commit(Put(Kind.HEAD, A, {"v": 1}), Put(Kind.HEAD, B, {}), Put(Kind.IMAGE, A, {}, references=["f"]))
+        await store.backup(tmp_path / "backup")
+        await store.commit(
+            Put(Kind.HEAD, A, {"v": 2}, references=["h"]),
+            Delete(Kind.HEAD, B),
+            Put(Kind.TOMBSTONE, B, {}),
+            Delete(Kind.IMAGE, A),
+            Put(Kind.IMAGE, C, {}, references=["g"]),
+        )
+        await store.restore(tmp_path / "backup", OBJECT_KINDS)
+        assert [(record.uid, record.body) for record in await store.records(Kind.HEAD)] == [(A, {"v": 2})]
+        assert [record.uid for record in await store.records(Kind.TOMBSTONE)] == [B]
+        assert [record.uid for record in await store.records(Kind.IMAGE)] == [A]
+        assert await store.references("", 10) == ["f", "h"]
+        assert await store.check() == []
+        head = await store.get(Kind.HEAD, A)
+        assert head is not None
+        await store.commit(Put(Kind.HEAD, A, {"v": 3}, expect=head.revision))
 
     async def test_a_restore_tells_of_every_kind(self, store: WholeStore, tmp_path: Path) -> None:
         await store.backup(tmp_path / "backup")

@@ -12,7 +12,7 @@ from typing_extensions import override
 from agent.database.backups import Backups
 from agent.errors import Conflict, Invalid, NotFound, Unavailable
 from agent.model import Kind
-from agent.ports import Put
+from agent.ports import Delete, Put
 from tests.support.database import DatabaseRoom, uid
 from tests.support.memory_store import MemoryStore
 
@@ -116,6 +116,20 @@ async def test_restore_brings_back_what_was_there_and_tells_whoever_remembers(ro
     assert [record.uid for record in await room.store.records(Kind.IMAGE)] == [uid(1)]
     assert (restored.name, room.restored) == (made.name, 1)
     assert "/" not in restored.replaced
+
+
+async def test_a_restore_brings_back_no_head_that_was_removed_since_and_keeps_those_that_joined(
+    room: DatabaseRoom,
+) -> None:
+    await room.head(1)
+    await room.head(2)
+    made = await room.backups.make()
+    await room.store.commit(Delete(Kind.HEAD, uid(2)))
+    await room.tombstone(2, days_ago=0)
+    await room.head(3)
+    await room.backups.restore(made.name)
+    assert [record.uid for record in await room.store.records(Kind.HEAD)] == [uid(1), uid(3)]
+    assert await room.tombstones() == [uid(2)]
 
 
 async def test_restore_works_on_a_damaged_database(room: DatabaseRoom) -> None:

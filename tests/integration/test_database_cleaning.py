@@ -67,7 +67,7 @@ async def test_clean_does_all_of_the_plan_behind_a_backup(room: DatabaseRoom) ->
 async def test_backup_is_of_the_database_before_the_first_change(room: DatabaseRoom) -> None:
     done = await room.cleaner.clean()
     assert done.backup
-    await room.backups.restore(done.backup.name)
+    await room.store.restore(room.directory / done.backup.name)
     assert await room.tombstones() == [uid(2), uid(3)]
 
 

@@ -18,13 +18,13 @@ from agent.adapters.etcd.cluster import Cluster
 from agent.adapters.etcd.endpoints import Endpoints
 from agent.adapters.etcd.errors import NoSpace
 from agent.adapters.etcd.generations import install
-from agent.adapters.etcd.keys import Layout
+from agent.adapters.etcd.keys import Layout, RecordKey
 from agent.adapters.etcd.store import EtcdStore
-from agent.adapters.etcd.wire import drop, put, untouched
+from agent.adapters.etcd.wire import Answer, drop, put, untouched
 from agent.adapters.sqlite import archive
 from agent.adapters.sqlite.archive import Row
 from agent.errors import Conflict, Unavailable
-from agent.model import Kind, Record
+from agent.model import OBJECT_KINDS, Kind, Record
 from agent.ports import Delete, Put, walk_key
 from agent.records.shape import SHAPE
 from tests.support.etcd import Etcd, one_etcd
@@ -172,7 +172,7 @@ async def test_a_restore_brings_no_removed_head_back_and_drops_none_that_came_si
         for rows in (archive.read(tmp_path / "backup.db").rows, [_of_another_cluster]):
             archive.replace(tmp_path / "backup.db", rows, 9)
 
-            await store.restore(tmp_path / "backup.db")
+            await store.restore(tmp_path / "backup.db", OBJECT_KINDS)
 
             assert [record.body for record in await store.records(Kind.CLUSTER)] == [{"id": "ours"}]
             assert [record.uid for record in await store.records(Kind.HEAD)] == [A, C]
@@ -182,6 +182,24 @@ async def test_a_restore_brings_no_removed_head_back_and_drops_none_that_came_si
 
 
 _of_another_cluster = Row(Record(Kind.CLUSTER, "cluster", 1, {"id": "another"}))
+
+
+async def test_a_restore_of_damaged_records_brings_no_removed_head_back_either(
+    one_etcd: Etcd, client: EtcdClient, root: str, tmp_path: Path
+) -> None:
+    async with opened(one_etcd, root) as store:
+        await store.commit(Put(Kind.CLUSTER, "cluster", {"id": "ours"}), Put(Kind.HEAD, A, {}), Put(Kind.HEAD, B, {}))
+        await store.backup(tmp_path / "backup.db")
+        await store.commit(Delete(Kind.HEAD, B), Put(Kind.TOMBSTONE, B, {"departure": "removed"}))
+        key = Layout(root).key("first", RecordKey(Kind.LOCK, "clean"))
+        await client.call("kv/put", {"key": key, "value": b"not what the agent wrote"}, Answer)
+        await wait_for(lambda: store.problem is not None)
+
+        await store.restore(tmp_path / "backup.db", OBJECT_KINDS)
+
+        await wait_for(lambda: store.problem is None)
+        assert [record.uid for record in await store.records(Kind.HEAD)] == [A]
+        assert [record.uid for record in await store.records(Kind.TOMBSTONE)] == [B]
 
 
 async def test_a_restore_in_which_a_head_is_removed_changes_nothing(

@@ -11,7 +11,7 @@ import pytest
 
 from agent.adapters.sqlite.store import SqliteStore
 from agent.errors import Unavailable
-from agent.model import Kind
+from agent.model import OBJECT_KINDS, Kind
 from agent.ports import Delete, Put
 from tests.support.databases import UID, contents, execute, fill, overwrite
 from tests.support.logs import log_lines
@@ -129,19 +129,34 @@ async def test_damage_is_reported_and_the_file_left_as_it_is(tmp_path: Path, dam
     assert left == before
 
 
+@pytest.mark.parametrize("kinds", [tuple(Kind), OBJECT_KINDS])
 @pytest.mark.parametrize("damage", DAMAGES)
-async def test_a_backup_heals_any_damage(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+async def test_a_backup_heals_any_damage(
+    tmp_path: Path, damage: Callable[[Path], None], kinds: tuple[Kind, ...]
+) -> None:
     path = tmp_path / "agent.db"
     await fill(path, 100)
     async with SqliteStore.open(path) as store:
         await store.backup(tmp_path / "backup")
     damage(path)
     async with SqliteStore.open(path) as store:
-        aside = await store.restore(tmp_path / "backup")
+        aside = await store.restore(tmp_path / "backup", kinds)
         assert store.problem is None
         assert len(await store.records(Kind.IMAGE)) == 100
         await store.commit(Put(Kind.IMAGE, UID, {}))
     assert any(name.startswith(aside.name) for name in os.listdir(tmp_path))
+
+
+async def test_a_backup_heals_a_record_that_nobody_has_read_yet(tmp_path: Path) -> None:
+    path = tmp_path / "agent.db"
+    async with SqliteStore.open(path) as store:
+        await store.commit(Put(Kind.HEAD, UID, {"v": 1}))
+        await store.backup(tmp_path / "backup")
+        execute(path, "UPDATE record SET body = '{'")
+        await store.restore(tmp_path / "backup", OBJECT_KINDS)
+        head = await store.get(Kind.HEAD, UID)
+        assert head is not None
+        assert head.body == {"v": 1}
 
 
 async def test_a_missing_directory_is_reported_and_tried_again(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,7 @@ class MemoryStore:
             raise Conflict("cannot write the backup: there is already a file of that name", code="exists")
         return target.write_bytes(self._dump())
 
-    async def restore(self, source: Path) -> Path:
+    async def restore(self, source: Path, kinds: Collection[Kind] = tuple(Kind)) -> Path:
         """Replace everything by what `backup` wrote; the old state goes beside `source`."""
         try:
             revision, rows = msgspec.json.decode(source.read_bytes(), type=tuple[int, list[_Dumped]])
@@ -118,7 +118,9 @@ class MemoryStore:
             raise Invalid("cannot restore: this is not a backup") from err
         aside = source.with_name(source.name + ".before")
         aside.write_bytes(self._dump())
-        self._rows = {(row.record.kind, row.record.uid): _Row(row.record, tuple(row.references)) for row in rows}
+        stay = {} if self.problem else {key: row for key, row in self._rows.items() if key[0] not in kinds}
+        brought = {(row.record.kind, row.record.uid): _Row(row.record, tuple(row.references)) for row in rows}
+        self._rows = {key: row for key, row in brought.items() if self.problem or key[0] in kinds} | stay
         self.revision = max(self.revision, revision) + 1
         self.problem = None
         self._tell(frozenset(Kind))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple, cast
 
 import msgspec
@@ -12,7 +12,8 @@ from agent.adapters.etcd.keys import Current, Key, NameKey, RecordKey, Stored, e
 from agent.adapters.etcd.references import ReferenceIndex
 from agent.adapters.sqlite.archive import Archive, Row
 from agent.errors import Unavailable
-from agent.model import OBJECT_KINDS, Kind, Record
+from agent.model import Kind, Record
+from agent.records.shape import SHAPE
 
 _decode_stored = msgspec.json.Decoder(Stored).decode
 _decode_body = msgspec.json.Decoder(dict[str, Any]).decode
@@ -105,12 +106,15 @@ class Cache:
         entries = [(RecordKey(kind, uid), entry) for kind, of in self._records.items() for uid, entry in of.items()]
         return (Row(entry.record(key), entry.stored.references) for key, entry in sorted(entries, key=_by_key))
 
-    def company(self, rows: Iterable[Row]) -> list[Row]:
-        """These objects, and all else as it is here; just these rows where no cluster is here that can be read."""
-        if not self._records.get(Kind.CLUSTER) or any(key.kind not in OBJECT_KINDS for key in self._damaged):
+    def renewed(self, rows: Iterable[Row], kinds: Collection[Kind]) -> list[Row]:
+        """Of these rows those of `kinds`, and all else as it is here.
+
+        They are just these rows where who is in the cluster cannot be read here.
+        """
+        if not self._records.get(Kind.CLUSTER) or any(key.kind in SHAPE for key in self._damaged):
             return list(rows)
-        objects = [row for row in rows if row.record.kind in OBJECT_KINDS]
-        return [*objects, *(row for row in self.rows() if row.record.kind not in OBJECT_KINDS)]
+        renewed = [row for row in rows if row.record.kind in kinds]
+        return [*renewed, *(row for row in self.rows() if row.record.kind not in kinds)]
 
     @property
     def newest(self) -> int:

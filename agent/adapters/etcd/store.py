@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -191,12 +191,12 @@ class EtcdStore:
             await self._pulse.confirm()
         return await asyncio.to_thread(archive.write, target, self._cache.rows(), self._cache.newest)
 
-    async def restore(self, source: Path) -> Path:
-        """Make the objects those of a checked backup, at one moment for all heads; returns where the former ones are.
+    async def restore(self, source: Path, kinds: Collection[Kind] = tuple(Kind)) -> Path:
+        """Make the records of these kinds those of a checked backup, at one moment for all heads.
 
-        Who is in the cluster stays as it is: a backup would bring removed heads back, and drop those that came since.
-        Raises Conflict where that changes meanwhile. Cut off at any point, all heads have the former records or the
-        new ones.
+        The others stay as they are, and Conflict is raised where who is in the cluster, if among them, changes
+        meanwhile. Cut off at any point, all heads have the former records or the new ones. Returns where those are
+        that were there before.
         """
         wanted = await asyncio.to_thread(archive.read, source)
         self._need_quorum()
@@ -204,8 +204,9 @@ class EtcdStore:
         aside = beside(self._copy or source, f".before-restore-{stamp}")
         await self._pulse.confirm()
         await asyncio.to_thread(archive.write, aside, self._cache.rows(), self._cache.newest)
-        rows, generation, since = self._cache.company(wanted.rows), self._cache.current.generation, self._cache.revision
-        unless = [untouched(*self._layout.records(generation, kind), since) for kind in SHAPE]
+        rows, since = self._cache.renewed(wanted.rows, kinds), self._cache.revision
+        generation = self._cache.current.generation
+        unless = [untouched(*self._layout.records(generation, kind), since) for kind in SHAPE if kind not in kinds]
         await self._pulse.seen(await install(self._client, self._layout, rows, unless=unless))
         log.warning("Database restored", backup=str(source), old=str(aside))
         return aside

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,27 @@ def read(path: Path) -> Archive:
         raise translate_os(err, "read") from err
 
 
+def others(path: Path, kinds: Collection[Kind]) -> Callable[[sqlite3.Connection], None]:
+    """What makes another database's records of other than these kinds those that are at `path` now.
+
+    Raises Damaged or Unavailable where they cannot be read.
+    """
+    try:
+        with connected(path, "read", "ro") as connection:
+            stay = [row for row in _rows(connection) if row.record.kind not in kinds]
+    except (msgspec.DecodeError, ValueError) as err:
+        raise Damaged("cannot read the database: a record is damaged") from err
+
+    def change(connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(f"DELETE FROM record WHERE kind NOT IN ({', '.join('?' * len(kinds))})", tuple(kinds))
+        ((last,),) = connection.execute("SELECT ifnull(max(id), 0) FROM record")
+        _insert(connection, stay, last + 1)
+        connection.execute("COMMIT")
+
+    return change
+
+
 def _fill(draft: Path, rows: Iterable[Row], revision: int) -> None:
     """A database of our schema that holds these rows, at a path of its own."""
     remove(draft)
@@ -107,16 +128,20 @@ def _fill(draft: Path, rows: Iterable[Row], revision: int) -> None:
         migrate(connection)
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("UPDATE store SET revision = ?", (revision,))
-        for number, row in enumerate(rows, 1):
-            record = row.record
-            connection.execute(
-                "INSERT INTO record (id, kind, uid, revision, name, body) VALUES (?, ?, ?, ?, ?, ?)",
-                (number, record.kind, record.uid, record.revision, record.name, _text(record.body)),
-            )
-            keys = {(walk_key(filename).encode(), number) for filename in row.references}
-            connection.executemany("INSERT INTO reference (key, record) VALUES (?, ?)", keys)
+        _insert(connection, rows, 1)
         connection.execute("COMMIT")
     sync(draft)
+
+
+def _insert(connection: sqlite3.Connection, rows: Iterable[Row], first: int) -> None:
+    for number, row in enumerate(rows, first):
+        record = row.record
+        connection.execute(
+            "INSERT INTO record (id, kind, uid, revision, name, body) VALUES (?, ?, ?, ?, ?, ?)",
+            (number, record.kind, record.uid, record.revision, record.name, _text(record.body)),
+        )
+        keys = {(walk_key(filename).encode(), number) for filename in row.references}
+        connection.executemany("INSERT INTO reference (key, record) VALUES (?, ?)", keys)
 
 
 def _text(body: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ import os
 import shutil
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
@@ -172,10 +172,17 @@ def _copy(source: sqlite3.Connection, draft: Path, doing: str) -> None:
     sync(draft)
 
 
-def stage(source: Path, path: Path, known_revision: int, migrations: Migrations = MIGRATIONS) -> None:
+def stage(
+    source: Path,
+    path: Path,
+    known_revision: int,
+    migrations: Migrations = MIGRATIONS,
+    change: Callable[[sqlite3.Connection], None] | None = None,
+) -> None:
     """Check a copy of the backup `source` and lay it down beside `path`, ready for `finish_restore`.
 
-    Raises Invalid when it is not a sound backup, Unavailable when the copy cannot be written.
+    `change` is made to the copy before. Raises Invalid when it is not a sound backup, Unavailable when the copy cannot
+    be written.
     """
     draft = beside(path, ".restoring")
     try:
@@ -187,6 +194,8 @@ def stage(source: Path, path: Path, known_revision: int, migrations: Migrations 
             migrate(connection, migrations)
             jumped = (REVISION_JUMP, known_revision + 1)
             connection.execute("UPDATE store SET revision = max(revision + ?, ?)", jumped)
+            if change is not None:
+                change(connection)
         sync(draft)
         draft.rename(beside(path, ".restored"))
         sync(path.parent)

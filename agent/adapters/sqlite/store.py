@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import msgspec
 import structlog
 
 from agent.adapters.refusals import expect, name_taken
+from agent.adapters.sqlite import archive
 from agent.adapters.sqlite import file as sqlite_file
 from agent.adapters.sqlite.connections import WRITE, Connections
 from agent.adapters.sqlite.errors import Damaged
@@ -214,10 +216,13 @@ class SqliteStore:
         self._connections.need_room("back up")
         return await asyncio.to_thread(sqlite_file.copy_out, self._path, target)
 
-    async def restore(self, source: Path) -> Path:
+    async def restore(self, source: Path, kinds: Collection[Kind] = tuple(Kind)) -> Path:
         """Put a checked copy of `source` in the database's place; returns where the old one was moved to."""
         async with self._writing:
-            await asyncio.to_thread(sqlite_file.stage, source, self._path, self._connections.revision, self._migrations)
+            others = await self._others(kinds)
+            await asyncio.to_thread(
+                sqlite_file.stage, source, self._path, self._connections.revision, self._migrations, others
+            )
             await self._connections.close(Unavailable("the database is being restored: try again in a moment"))
             try:
                 with self._connections.guard("restore"):
@@ -226,6 +231,16 @@ class SqliteStore:
                 await self._connections.open()
         log.warning("Database restored", backup=str(source), old=str(aside))
         return aside
+
+    async def _others(self, kinds: Collection[Kind]) -> Callable[[sqlite3.Connection], None] | None:
+        """What gives another database the records of all other kinds that are here; None where they cannot be had."""
+        if self._connections.failure is not None or set(kinds) >= set(Kind):
+            return None
+        self._connections.need_room("restore")
+        try:
+            return await asyncio.to_thread(archive.others, self._path, kinds)
+        except Damaged:
+            return None
 
     async def _records(self, sql: str, kind: Kind, *parameters: str) -> list[Record]:
         rows = await self._read(sql, kind, *parameters)
