@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ import structlog
 from agent.config import Live
 from agent.errors import AgentError, Conflict, Unavailable
 from agent.files.housekeeping import Housekeeping
-from agent.files.survey import BATCH, Candidate, Survey, Surveyor, Surveys, batches
+from agent.files.survey import BATCH, Candidate, Survey, Surveyor, Surveys, batches, named
 from agent.files.trash import Moved, TrashRoom
 from agent.files.unused import objection
 from agent.loops import Loops, periodic
@@ -162,7 +162,7 @@ class Collector:
         try:
             for number, batch in enumerate(batches(survey.unused)):
                 self._moved = Progress(number * BATCH, len(survey.unused), "move files to the trash")
-                await self._remove_batch(batch, removal, turn)
+                await self._remove_batch(batch, removal, turn, survey.links)
         except (Unavailable, Conflict) as err:
             self._check_trash.set()  # what was removed last may have to go back: look again as soon as that is possible
             beside = {"kept": removal.kept}
@@ -176,13 +176,15 @@ class Collector:
                 log.info("Unused files removed", files=len(removal.removed), bytes=size, kept=len(removal.kept))
         return removal
 
-    async def _remove_batch(self, batch: Sequence[Candidate], removal: Removal, turn: Turn) -> None:
+    async def _remove_batch(
+        self, batch: Sequence[Candidate], removal: Removal, turn: Turn, links: Mapping[str, str]
+    ) -> None:
         """Ask for the references just before, since the survey took its time, and once more just after.
 
         Each time the turn is renewed first: what is read after that is at least as new.
         """
         await turn.renew()
-        named = await self._named(batch)
+        named = await self._named(batch, links)
         going = [candidate for candidate in batch if candidate.row.filename not in named]
         reasons = await self._store.discard([candidate.facts for candidate in going])
         removal.kept += [Kept(filename, _REFERENCED) for filename in sorted(named)]
@@ -197,7 +199,7 @@ class Collector:
         why = _REFERENCED
         try:
             await turn.renew()
-            back = await self.trash.rescue(await self._named(moved), facts)
+            back = await self.trash.rescue(await self._named(moved, links), facts)
         except AgentError:
             back, why = await self.trash.undo(facts), _UNCERTAIN
             raise
@@ -205,8 +207,8 @@ class Collector:
             removal.removed += [candidate.row for candidate in moved if candidate.row.filename not in back]
             removal.kept += [Kept(filename, why) for filename in sorted(back)]
 
-    async def _named(self, candidates: Sequence[Candidate]) -> set[str]:
-        return await self._references.named([candidate.row.filename for candidate in candidates])
+    async def _named(self, candidates: Sequence[Candidate], links: Mapping[str, str]) -> set[str]:
+        return await named(self._references, [candidate.row.filename for candidate in candidates], links)
 
 
 def _doubt(survey: Survey) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -25,6 +25,9 @@ BATCH = 1000
 """Files that are looked at in one go: what else waits for the store's thread waits no longer than that."""
 
 
+_LED_TO = "is where a symbolic link leads that an object refers to"
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """An unused file, with the facts that were judged: they must still hold when it is removed."""
@@ -35,7 +38,10 @@ class Candidate:
 
 @dataclass(slots=True)
 class Survey:
-    """What one pass over the store found. `kept` are unreferenced files that stay nevertheless."""
+    """What one pass over the store found. `kept` are unreferenced files that stay nevertheless.
+
+    `links` are the store's symbolic links, with where they lead.
+    """
 
     started: float
     unused: list[Candidate] = field(default_factory=list)
@@ -44,6 +50,7 @@ class Survey:
     references: int = 0
     unreferenced: int = 0
     took: float = 0.0
+    links: dict[str, str] = field(default_factory=dict)
 
     @property
     def meta(self) -> dict[str, Any]:
@@ -132,8 +139,10 @@ class Surveyor:
         survey = Survey(self._clock.monotonic())
         sighting = await self._store.unreferenced(self._references.references())
         survey.scanned, survey.references = sighting.scanned, sighting.references
-        survey.unreferenced = len(sighting.unreferenced)
-        await self.judge(survey, sighting.unreferenced)
+        survey.unreferenced, survey.links = len(sighting.unreferenced), sighting.links
+        needed = await named(self._references, sighting.unreferenced, sighting.links) if sighting.links else set[str]()
+        survey.kept = [Kept(filename, _LED_TO) for filename in sighting.unreferenced if filename in needed]
+        await self.judge(survey, [filename for filename in sighting.unreferenced if filename not in needed])
         survey.took = self._clock.monotonic() - survey.started
         log.debug("File store surveyed", unused=len(survey.unused), scanned=survey.scanned, took=round(survey.took, 3))
         return survey
@@ -163,6 +172,13 @@ class Surveyor:
                 survey.kept.append(Kept(facts.filename, look.busy))
             else:
                 survey.unused.append(Candidate(facts, row(facts, look.kind)))
+
+
+async def named(references: References, filenames: Sequence[str], links: Mapping[str, str]) -> set[str]:
+    """Those of the files that an object refers to, by their own names or by that of a symbolic link to them."""
+    sought = set(filenames)
+    leading = {link: end for link, end in links.items() if end in sought}
+    return {leading.get(name, name) for name in await references.named([*filenames, *leading])}
 
 
 def row(facts: FileFacts, kind: str) -> StoredFile:

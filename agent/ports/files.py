@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from agent.model import FileFacts, Look, TrashedFile
@@ -23,11 +23,15 @@ class References(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """What a walk through the file store found: the `unreferenced` in walk order, and how many of each it saw."""
+    """What a walk through the file store found: the `unreferenced` in walk order, and how many of each it saw.
+
+    `links` are the symbolic links that lead to something in the store, with where they lead.
+    """
 
     unreferenced: list[str]
     scanned: int
     references: int
+    links: dict[str, str] = field(default_factory=dict)
 
 
 class FileStore(Protocol):

@@ -75,6 +75,22 @@ async def test_only_regular_files_are_listed(root: Path, room: FilesRoom, tmp_pa
     assert (root / "folder").is_dir()
 
 
+async def test_what_an_object_refers_to_by_a_symbolic_link_stays(root: Path, room: FilesRoom, tmp_path: Path) -> None:
+    write(root, ["v4", "v5", "folder/v6", "referenced"])
+    (root / "latest").symlink_to("folder/next")
+    (root / "folder/next").symlink_to("../v5")
+    (root / "current").symlink_to(root / "folder/v6")
+    (root / "outside").symlink_to(tmp_path)
+    (root / "loop").symlink_to("loop")
+    (root / "old").symlink_to("v4")
+    room.references.names |= {"./latest", "outside", "loop"}
+    assert await room.unused() == ["folder/v6", "v4"]
+    assert (await room.kept())["v5"] == "is where a symbolic link leads that an object refers to"
+    room.references.then = {room.references.readings + 3: "current", room.references.readings + 4: "old"}
+    await room.collector.remove(force=True)
+    assert present(root) >= {"v4", "v5", "folder/v6"}
+
+
 @pytest.mark.parametrize(
     "name", ["new\nline", "quo\"te'", "tab\t", "back\\slash", "%2F", "100%", "ünïcödé", "-rf", "*", "x" * 255, " "]
 )

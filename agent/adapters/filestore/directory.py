@@ -107,7 +107,8 @@ class DirectoryStore:
         """Walk and compare, one batch of references at a time; the next is read while this one is compared."""
         loop = asyncio.get_running_loop()
         stopped = threading.Event()
-        blocks = self._blocks(stopped)
+        links: list[str] = []
+        blocks = self._blocks(stopped, links)
         self._walk = difference = Difference(blocks, str(self._root))
         told = loop.time()
         step: asyncio.Future[None] | None = None
@@ -122,7 +123,8 @@ class DirectoryStore:
             if step is not None:
                 await step
             left = await loop.run_in_executor(self._thread, difference.finish)
-            return Sighting(left, difference.scanned, difference.references)
+            leads = await loop.run_in_executor(self._thread, self._leads, links)
+            return Sighting(left, difference.scanned, difference.references, leads)
         except OSError as err:
             raise _unavailable(err) from err
         finally:
@@ -132,10 +134,16 @@ class DirectoryStore:
                 step.exception()
             self._thread.submit(blocks.close)
 
-    def _blocks(self, stopped: threading.Event) -> Generator[list[str], None, None]:
+    def _leads(self, links: Sequence[str]) -> dict[str, str]:
+        """Where those links lead that lead to something in the store, through however many others."""
+        inside = os.path.realpath(self._root).rstrip("/") + "/"
+        ends = {link: os.path.realpath(inside + link) for link in links}
+        return {link: end.removeprefix(inside) for link, end in ends.items() if end.startswith(inside)}
+
+    def _blocks(self, stopped: threading.Event, links: list[str]) -> Generator[list[str], None, None]:
         """The walk, which opens the root when it begins and ends early once nobody waits for it any more."""
         with Tree(self._root) as tree:
-            for block in walk(tree.fd, frozenset(f"{point}/" for point in tree.mounts)):
+            for block in walk(tree.fd, frozenset(f"{point}/" for point in tree.mounts), links):
                 if stopped.is_set():
                     return
                 yield block

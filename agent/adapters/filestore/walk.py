@@ -23,14 +23,16 @@ _SEGMENT = 128
 _STRIDE = 32
 
 
-def walk(root: int, skip: frozenset[str] = frozenset()) -> Iterator[list[str]]:
+def walk(root: int, skip: frozenset[str] = frozenset(), links: list[str] | None = None) -> Iterator[list[str]]:
     """The paths of all regular files below the directory `root`: sorted blocks, one after the other in walk order.
 
     Leaves out what lies below dot-directories and below the directories in `skip` (their paths, each with a "/" at
-    the end). A directory that vanishes meanwhile is passed over; one that cannot be read raises OSError.
+    the end). A directory that vanishes meanwhile is passed over; one that cannot be read raises OSError. The symbolic
+    links that it comes by are added to `links`.
     """
     block: list[str] = []
-    stack: list[tuple[int, str, Iterator[str]]] = [(os.dup(root), "", iter(_listing(root)[0]))]
+    links = [] if links is None else links
+    stack: list[tuple[int, str, Iterator[str]]] = [(os.dup(root), "", iter(_listing(root, "", links)[0]))]
     try:
         while stack:
             parent, prefix, names = stack[-1]
@@ -49,7 +51,7 @@ def walk(root: int, skip: frozenset[str] = frozenset()) -> Iterator[list[str]]:
                             continue
                         raise OSError(err.errno, err.strerror, below) from err
                     try:
-                        inside, folders = _listing(fd)
+                        inside, folders = _listing(fd, below, links)
                     except BaseException:
                         os.close(fd)
                         raise
@@ -70,8 +72,11 @@ def walk(root: int, skip: frozenset[str] = frozenset()) -> Iterator[list[str]]:
             os.close(fd)
 
 
-def _listing(fd: int) -> tuple[Iterable[str], int]:
-    """The sorted names of a directory's regular files and directories (marked), and how many of the latter."""
+def _listing(fd: int, prefix: str, links: list[str]) -> tuple[Iterable[str], int]:
+    """The sorted names of a directory's regular files and directories (marked), and how many of the latter.
+
+    Adds the paths of its symbolic links to `links`; `prefix` is the directory's own.
+    """
     names: list[str] = []
     segments: list[tuple[str, str]] = []
     folders = 0
@@ -82,6 +87,8 @@ def _listing(fd: int) -> tuple[Iterable[str], int]:
             elif entry.is_dir(follow_symlinks=False) and entry.name[0] != ".":
                 names.append(entry.name + _FOLDER)
                 folders += 1
+            elif entry.is_symlink():
+                links.append(prefix + entry.name)
             if len(names) == _RUN:
                 segments += _segments(names)
                 names = []
