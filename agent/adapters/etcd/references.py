@@ -40,7 +40,7 @@ class ReferenceIndex:
 
     async def after(self, filename: str, limit: int) -> list[str]:
         """Up to `limit` names after `filename`, in walk order."""
-        if self._changed:
+        if self._changed or self._sorting.locked():  # what is being sorted in is not among the changes any more
             async with self._sorting:
                 while self._changed:
                     await self._update()
