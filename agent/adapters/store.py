@@ -147,6 +147,10 @@ class CurrentStore:
         """Bytes on disk."""
         return await self._engine.size()
 
+    async def backup_size(self) -> int:
+        """Bytes that a backup takes at most, about."""
+        return await self._engine.backup_size()
+
     async def reclaimable(self) -> dict[str, int]:
         """The engine's own clean-up work that is worth doing."""
         return await self._engine.reclaimable()

@@ -132,7 +132,7 @@ class Backups:
             raise NotFound(f"there is no backup of that name: {todo}", code="no-such-backup")
 
     async def _check_space(self) -> None:
-        needed = await self._engine.size()
+        needed = await self._engine.backup_size()
         free = await self._on_disk("write a backup", self._free)
         if needed > free:
             raise Unavailable(f"cannot write a backup: it takes up to {needed} bytes and the disk has {free} left")

@@ -116,6 +116,10 @@ class StoreEngine(Protocol):
         """Bytes on disk, write-ahead log included."""
         ...
 
+    async def backup_size(self) -> int:
+        """Bytes that a backup takes at most, about."""
+        ...
+
     async def reclaimable(self) -> dict[str, int]:
         """The engine's own clean-up work that is worth doing: action name -> bytes expected to be freed."""
         ...

@@ -146,7 +146,7 @@ async def test_second_clean_backup_or_restore_meanwhile_is_turned_away(room: Dat
 async def test_without_room_for_a_backup_nothing_is_changed(room: DatabaseRoom) -> None:
     class Huge(MemoryStore):
         @override
-        async def size(self) -> int:
+        async def backup_size(self) -> int:
             return 2**62
 
     revision, cleaner = room.store.revision, _cleaner(room, engine=Huge())

@@ -91,6 +91,10 @@ class MemoryStore:
         """The length of what a backup would be."""
         return len(self._dump())
 
+    async def backup_size(self) -> int:
+        """Just that."""
+        return len(self._dump())
+
     async def reclaimable(self) -> dict[str, int]:
         """What a test put into `work`."""
         self._available()

@@ -177,6 +177,10 @@ class SqliteStore:
         """Bytes on disk, write-ahead log included."""
         return await asyncio.to_thread(sqlite_file.size, self._path)
 
+    async def backup_size(self) -> int:
+        """As many as the database."""
+        return await self.size()
+
     async def reclaimable(self) -> dict[str, int]:
         """`optimize` where SQLite asks for it, `incremental-vacuum` and `checkpoint` where bytes wait."""
         async with self._writing:  # else a restore could close the connection in between
