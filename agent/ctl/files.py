@@ -85,7 +85,9 @@ def plan_emptying(arguments: argparse.Namespace) -> Plan | Outcome:
 def empty(arguments: argparse.Namespace) -> Outcome:
     """Remove everything in the trash for good."""
     reply = ask(arguments.agent, "DELETE", "/head/files/trash", doing="empty the trash")
-    return Outcome({"removed": reply.data}, lines=[f"Removed for good: {_amount(reply.data)}."])
+    lines = [f"Removed for good: {_amount(reply.data)}."]
+    lines += [f"Not removed: {file['filename']}: {file['reason']}" for file in reply.envelope["kept"]]
+    return Outcome({"removed": reply.data}, lines=lines)
 
 
 def _trash(arguments: argparse.Namespace) -> list[dict[str, Any]]:

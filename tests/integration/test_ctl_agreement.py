@@ -86,6 +86,13 @@ def test_at_a_terminal_somebody_agrees(tmp_path: Path, command: str, told: str, 
         assert agent.routes[-1] == does
 
 
+def test_what_stays_in_the_trash_is_told(tmp_path: Path) -> None:
+    kept = [{"filename": "y.iso", "reason": "is referred to by an object"}]
+    with scripted(tmp_path, {**ANSWERS, "DELETE /head/files/trash": ok([], kept=kept)}) as agent:
+        done = ctl(agent.socket, "files", "empty-trash", "--yes")
+    assert "Not removed: y.iso: is referred to by an object" in done.stdout
+
+
 @pytest.mark.parametrize(("command", "said"), [("files rm", ""), ("files rm", "no"), ("files empty-trash", "y")])
 def test_anything_else_that_is_typed_changes_nothing(tmp_path: Path, command: str, said: str) -> None:
     with scripted(tmp_path, ANSWERS) as agent, at_terminal(agent.socket, *command.split()) as session:
