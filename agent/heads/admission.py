@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -113,9 +114,18 @@ class Admission:
             uid = self._unproved.get(once.token_id or "")
             if uid is None:
                 raise NotFound("no join with this token is under way here, so there is nothing to take back")
-            await self._forget_use(await self._directory.remove(uid, force=True), once)
+            removed = await self._directory.remove(uid, force=True)
+            await self._forget_use(removed, once)
             self.proved(uid)
+            with suppress(AgentError):  # else upkeep does it, once it has been there for long
+                await self._dismiss_unstarted(removed)
         return uid
+
+    async def _dismiss_unstarted(self, removed: Record) -> None:
+        """Take the member out that was made for a head and never started: until then nobody else could come in."""
+        for member in await self._engine.members():
+            if not member.voter and member.peer_url == removed.body.get("peer_url"):
+                await self._engine.dismiss(member.head)
 
     async def _forget_use(self, removed: Record, once: Claims) -> None:
         """Have the tombstone of a head that never came in not count as the use of that token."""

@@ -133,6 +133,8 @@ class MemoryEngine(ClusterEngine, LocalEngine):
     dismissed: list[str] = field(default_factory=list)
     coming: list[str] = field(default_factory=list)
     """Heads that have no vote yet."""
+    started: bool = True
+    """Whether members have told their names: etcd knows one that was added and never started by its URL alone."""
     free: asyncio.Event = field(default_factory=asyncio.Event)
     """While it is not set, whoever is to be invited waits."""
 
@@ -148,7 +150,10 @@ class MemoryEngine(ClusterEngine, LocalEngine):
     @override
     async def members(self) -> Sequence[EngineMember]:
         """Those that were invited, and those that are coming."""
-        coming = [EngineMember(uid, f"https://{uid}", voter=False) for uid in self.coming]
+        coming = [
+            EngineMember(uid if self.started else f"not started: https://{uid}", f"https://{uid}", voter=False)
+            for uid in self.coming
+        ]
         return [EngineMember(uid, "") for uid in self.invited] + coming
 
     @override

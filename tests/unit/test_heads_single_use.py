@@ -143,6 +143,20 @@ async def test_the_newcomer_takes_it_back_until_it_has_shown_itself_a_member(tmp
     assert heads(host) == [1, 3]
 
 
+async def test_with_it_goes_the_engines_member_that_was_made_for_the_newcomer_and_never_started(tmp_path: Path) -> None:
+    host = await cluster(tmp_path)
+    once = token(host)
+    await admitted(host, 2, once)
+    uid = f"{2:032d}"
+    peer_url = f"https://{uid}"
+    await host.directory.patch(uid, {"peer_url": peer_url})
+    host.engine.coming, host.engine.started = [uid, f"{3:032d}"], False
+
+    await host.admission.withdraw(once)
+
+    assert host.engine.dismissed == [f"not started: {peer_url}"]
+
+
 async def test_it_is_not_taken_back_from_a_head_that_showed_itself_while_that_waited_for_its_turn(
     tmp_path: Path,
 ) -> None:
