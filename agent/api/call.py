@@ -135,9 +135,12 @@ class Call:
             return await read_body(self.request, limit)
 
 
-async def read_body(request: web.BaseRequest, limit: int) -> bytes:
-    """The whole body, at most `limit` bytes; raises TooLarge, or Malformed for one that breaks off or dawdles."""
-    too_large = TooLarge(f"the body is larger than {limit} bytes (api.max_body)")
+async def read_body(request: web.BaseRequest, limit: int, bound: str = "api.max_body") -> bytes:
+    """The whole body, at most `limit` bytes; raises TooLarge, or Malformed for one that breaks off or dawdles.
+
+    `bound` tells what sets the limit, or how to go below it.
+    """
+    too_large = TooLarge(f"the body is larger than {limit} bytes ({bound})")
     if (request.content_length or 0) > limit:
         raise too_large
     parts, total = [], 0

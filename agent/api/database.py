@@ -99,7 +99,8 @@ async def save(call: Call) -> Answer:
 
 async def load(call: Call) -> Answer:
     """Load such a document, or tell what that would change."""
-    raw = await read_body(call.request, LARGE)  # it is the caller's own machine, and all records are more than one
+    # It is the caller's own machine, and all records are more than one.
+    raw = await read_body(call.request, LARGE, "load it in parts, each with some of the records")
     request = await asyncio.to_thread(lambda: convert(parse_object(raw), LoadRequest))
     if call.flag("dry_run"):
         return Answer(await call.rooms.loader.plan(request.saved))

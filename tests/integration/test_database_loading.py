@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -27,7 +28,7 @@ from agent.errors import Conflict, Unavailable
 from agent.files.objects import objects
 from agent.heads.record import HEADS
 from agent.model import Kind
-from agent.ports import Put, walk_key
+from agent.ports import LARGE, Put, walk_key
 from tests.support.database import DatabaseRoom, uid
 from tests.support.etcd import Etcd, one_etcd
 from tests.support.http import client, served
@@ -226,6 +227,17 @@ async def test_a_document_that_is_not_one_is_refused(
     async with session.post("/database/load", json={"saved": {**saved, **change}}) as answer:
         document = await answer.json()
     assert (answer.status, document["code"]) == (status, code)
+
+
+async def test_a_document_that_is_too_large_is_refused_with_the_way_out(
+    http: tuple[aiohttp.ClientSession, DatabaseRoom],
+) -> None:
+    session, _ = http
+    async with session.post("/database/load", data=io.BytesIO(bytes(LARGE + 1))) as answer:
+        document = await answer.json()
+    assert (answer.status, document["code"]) == (413, "too-large")
+    assert "load it in parts" in document["reason"]
+    assert "api.max_body" not in document["reason"]
 
 
 async def test_a_check_finds_what_is_wrong_with_records_and_where_they_lead(
