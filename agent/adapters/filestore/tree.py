@@ -98,7 +98,8 @@ def _enter(parent: int, name: str, *, make: bool) -> int:
         if not make:
             raise
     # The store's group may write there, as everywhere in the store. It comes from the directory above, with the bit
-    # that hands it down: to ask for that bit is what the unit's RestrictSUIDSGID= refuses.
+    # that hands it down: to ask for that bit is what the unit's RestrictSUIDSGID= refuses. What other threads make in
+    # this moment lies in directories that are the agent's alone.
     mask = os.umask(0o002)
     try:
         os.mkdir(name, 0o775, dir_fd=parent)
