@@ -87,8 +87,8 @@ def service(seen: Units, complaint: str | None, errors: Sequence[str]) -> list[F
     if unit.get("ExecMainStatus") == EX_CONFIG and state != "activating":
         state = "which is still wrong" if complaint else "which is right by now"
         # Connections have started it again and again; the count of them is forgotten with a reload, or in a minute.
-        reload = "`systemctl daemon-reload`, then " if seen.get(SOCKET, {}).get("ActiveState") == "failed" else ""
-        todo = f"{'mend that, then ' if complaint else ''}{reload}`systemctl restart {SOCKET} {SERVICE}`"
+        reload = "systemctl daemon-reload && " if seen.get(SOCKET, {}).get("ActiveState") == "failed" else ""
+        todo = f"{'mend that, then ' if complaint else ''}`{reload}systemctl restart {SOCKET} {SERVICE}`"
         return [_failed("agent", SERVICE, f"it ended because of its configuration (status 78), {state}", todo)]
     if _cannot_listen(seen):
         todo = f"`ss -ltnp` shows which program has an address of [api] listen; mend that, then {start}"

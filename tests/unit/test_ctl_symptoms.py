@@ -119,7 +119,7 @@ def test_a_unit_that_does_not_run_is_told_with_its_cause_and_the_command(
 
 def test_sockets_that_gave_up_on_a_wrong_configuration_have_their_count_forgotten_first() -> None:
     (finding,) = service({SERVICE: {**RUNS, **ENDED, "ExecMainStatus": "78"}, SOCKET: {**RUNS, **ENDED}}, None, ())
-    assert finding.todo == f"`systemctl daemon-reload`, then `systemctl restart {SOCKET} {SERVICE}`"
+    assert finding.todo == f"`systemctl daemon-reload && systemctl restart {SOCKET} {SERVICE}`"
 
 
 @pytest.mark.parametrize(

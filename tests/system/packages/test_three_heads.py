@@ -220,7 +220,7 @@ def _agent_is_down(head: Head) -> None:
     assert "doctor" in said(head, "cw-headctl status", status=UNREACHABLE)
     todo = steps(head, UNREACHABLE)
     head.write(CONFIG, text)
-    (command,) = re.findall("then `(systemctl restart [^`]*)`", todo["agent"])
+    (command,) = re.findall("then `(systemctl [^`]*)`", todo["agent"])
     said(head, command)
     _agent_answers(head)
 
