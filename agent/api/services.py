@@ -8,7 +8,7 @@ from agent.api.answers import Answers, Codes
 from agent.api.call import Answer, Call
 from agent.api.envelope import streaming
 from agent.api.streams import MEDIA, event, told
-from agent.errors import Failed, TimedOut, Unavailable
+from agent.errors import Conflict, Failed, TimedOut, Unavailable
 from agent.model import Service
 from agent.services.actions import Outcome, Result
 
@@ -22,7 +22,11 @@ class ServicesRequest(msgspec.Struct):
 
 _AWAY: Codes = {Unavailable: ("systemd-away", "unavailable")}
 LIST = Answers(data=list[Service], fails=_AWAY)
-ACTED = Answers(data=list[Outcome], fails={**_AWAY, Failed: ("failed",), TimedOut: ("timeout",)}, partial=list[Outcome])
+ACTED = Answers(
+    data=list[Outcome],
+    fails={**_AWAY, Conflict: ("configuration",), Failed: ("failed",), TimedOut: ("timeout",)},
+    partial=list[Outcome],
+)
 FOLLOWED = Answers(
     data=str,
     media=(MEDIA,),

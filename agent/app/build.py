@@ -32,7 +32,7 @@ from agent.app.diagnosis import Surroundings, doctor
 from agent.app.hostfiles import tell_differences
 from agent.app.keeping import keeping
 from agent.app.moving import moving
-from agent.config import Live
+from agent.config import Live, load
 from agent.database.checking import Checker
 from agent.database.engines import Engines
 from agent.database.loading import Loader
@@ -70,9 +70,9 @@ class Agent:
 
 
 async def build(
-    live: Live, stack: AsyncExitStack, background: Background, lost_lines: Callable[[], int] = lambda: 0
+    path: Path, live: Live, stack: AsyncExitStack, background: Background, lost_lines: Callable[[], int]
 ) -> Agent:
-    """Build every room; `lost_lines` counts those that the journal did not take.
+    """Build every room. `path` is the configuration's; `lost_lines` counts those that the journal did not take.
 
     Raises Unavailable only for what the agent cannot do anything without.
     """
@@ -80,7 +80,7 @@ async def build(
     state = config.state.directory
     _make_directory(state)
     units = SystemdUnits()
-    supervisor = Supervisor(units, live, loops, clock)
+    supervisor = Supervisor(units, live, loops, clock, partial(load, path))
     background.start(supervisor.run)  # systemd answers while the database opens
     tell_differences(live)
 

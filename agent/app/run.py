@@ -41,7 +41,7 @@ async def run(path: Path, live: Live) -> int:
     try:
         async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
             background = Background(group)
-            agent = await build(live, stack, background, lambda: logging.lost)
+            agent = await build(path, live, stack, background, lambda: logging.lost)
             background.start(partial(_reloads, path, live, signals, logging, agent.supervisor))
             if agent.lacking is not None:
                 background.do(partial(_start_again, agent.lacking, signals))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -11,8 +11,8 @@ from weakref import WeakValueDictionary
 import msgspec
 import structlog
 
-from agent.config import Live
-from agent.errors import Unavailable
+from agent.config import ConfigError, Live
+from agent.errors import Conflict, Unavailable
 from agent.loops import Loops, lasting, periodic
 from agent.ports import Changed, Clock, Gone, Lost, Snapshot, Unit, UnitEvent, UnitManager
 from agent.services.actions import Done, Outcome, Performer, Result
@@ -33,9 +33,18 @@ _INTERVAL = 30.0
 class Supervisor:
     """The units that the configuration names: shown, acted on, healed."""
 
-    def __init__(self, manager: UnitManager, live: Live, loops: Loops, clock: Clock) -> None:
+    def __init__(
+        self,
+        manager: UnitManager,
+        live: Live,
+        loops: Loops,
+        clock: Clock,
+        check_config: Callable[[], object] = lambda: None,
+    ) -> None:
+        """`check_config` raises ConfigError where the agent would not start with its configuration as it is now."""
         self._manager = manager
         self._live = live
+        self._check_config = check_config
         self._clock = clock
         self._loop = loops.add("services", _INTERVAL)
         self.healer = Healer(live, clock, self._heal)
@@ -106,9 +115,12 @@ class Supervisor:
     async def carry_out(self, request: Request) -> list[Outcome]:
         """Do what is asked, action by action, the units of each in parallel; raises Unavailable at start and stop.
 
-        Whoever stops waiting stops nothing. The agent's own unit is only answered for: `act_on_self` does it
-        afterwards, if all else went well.
+        Raises Conflict, and does nothing, where this agent is among the units and would not start again. Whoever
+        stops waiting stops nothing. The agent's own unit is only answered for: `act_on_self` does it afterwards, if all
+        else went well.
         """
+        if request.own:
+            await self._check_own_config()
         others = [name for name in request.units if name != OWN_UNIT]
         done = await self._owned(self._perform(request.actions, others)) if others else {}
         well = all(one.result is Result.DONE for each in done.values() for one in each)
@@ -117,6 +129,17 @@ class Supervisor:
             detail = "begins once this is answered" if well else "because another service's action was not done"
             done[OWN_UNIT] = [Done(action, result, detail, 0.0) for action in request.actions]
         return [Outcome(short_name(name), self._status(name), done[name]) for name in request.units]
+
+    async def _check_own_config(self) -> None:
+        try:
+            await asyncio.to_thread(self._check_config)
+        except ConfigError as err:
+            log.error("Configuration refused", reason=str(err), todo="mend the file, then ask again; nothing was done")
+            raise Conflict(
+                f"{short_name(OWN_UNIT)} would refuse its configuration, and nothing was done: "
+                "`clusterware-head-agent --check-config` on that head tells what is wrong",
+                code="configuration",
+            ) from err
 
     def act_on_self(self, actions: Sequence[Action]) -> None:
         """Begin to restart or reload this very agent."""

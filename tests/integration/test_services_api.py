@@ -15,7 +15,7 @@ import pytest
 from agent.adapters.systemd.units import SystemdUnits
 from agent.api import services
 from agent.api.call import Access, Route
-from agent.config import Config, Live, Services
+from agent.config import Config, ConfigError, Live, Services
 from agent.loops import Loops
 from agent.model import Service
 from agent.services.supervisor import GRACE, Supervisor
@@ -45,6 +45,8 @@ class Setting:
     live: Live
     clock: StillClock
     session: aiohttp.ClientSession
+    faults: list[str]
+    """What is wrong with the agent's configuration as it is now."""
 
     async def settled(self) -> int:
         """Wait until systemd is asked nothing more, as units that were just loaded are looked at; how often it was."""
@@ -90,14 +92,20 @@ async def setting(tmp_path: Path) -> AsyncIterator[Setting]:
         systemd.install(f"{name}.service", Spec(description=f"Service {name}"))
     live = Live(Config(services=Services(patterns=("clusterware*", "httpd"), timeout=30.0)))
     clock = StillClock()
-    supervisor = Supervisor(SystemdUnits(bus.address), live, Loops(), clock)
+    faults: list[str] = []
+
+    def check_config() -> None:
+        if faults:
+            raise ConfigError(faults[0])
+
+    supervisor = Supervisor(SystemdUnits(bus.address), live, Loops(), clock, check_config)
     running = asyncio.create_task(supervisor.run())
     await supervisor.ready()
     async with (
         served(tmp_path / "agent", ROUTES, rooms={"supervisor": supervisor}),
         client(tmp_path / "agent") as session,
     ):
-        yield Setting(systemd, bus, supervisor, live, clock, session)
+        yield Setting(systemd, bus, supervisor, live, clock, session, faults)
     running.cancel()
     await asyncio.wait([running])
     await systemd.close()
@@ -245,6 +253,22 @@ async def test_the_agent_answers_before_it_restarts_itself(setting: Setting) -> 
     assert (status, results(body)) == (200, {AGENT: [("restart", "done")]})
     assert "once this is answered" in body["data"][0]["actions"][0]["detail"]
     await setting.shows(AGENT, status="up")
+
+
+@pytest.mark.parametrize("action", ["restart", "reload"])
+async def test_an_agent_that_would_not_start_again_stays_and_nothing_else_is_done(
+    setting: Setting, action: str
+) -> None:
+    setting.faults.append("/etc/x.ini: line 5: a secret")
+    await setting.settled()
+    before = len(setting.systemd.calls)
+    status, body = await setting.act(action, "httpd", AGENT)
+    assert (status, body["code"]) == (409, "configuration")
+    assert "nothing was done" in body["reason"]
+    assert "--check-config" in body["reason"]
+    assert "/etc/x.ini" not in body["reason"]
+    assert len(setting.systemd.calls) == before
+    assert (await setting.act("start", "httpd"))[0] == 200
 
 
 async def test_the_agent_stays_when_something_else_went_wrong(setting: Setting) -> None:
