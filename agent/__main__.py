@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from agent import __version__, starts
+from agent import __version__, journald, starts
 from agent.config import ConfigError, Live, load
 
 EX_CONFIG = 78
@@ -60,12 +60,12 @@ def main(argv: list[str] | None = None) -> int:
 
 def _in_journal(reason: str) -> bool:
     """Say in the journal, as an event like any other, that a start was refused; False where no journal is read."""
+    if not journald.is_read():
+        return False
     import structlog
 
-    from agent.log import Logging, under_journal
+    from agent.log import Logging
 
-    if not under_journal():
-        return False
     logging = Logging("info", "journal")
     todo = "mend the file, then `systemctl restart clusterware-head-agent.socket clusterware-head-agent.service`"
     structlog.get_logger().error("Configuration refused", reason=reason, todo=todo)

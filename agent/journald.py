@@ -1,10 +1,15 @@
 """Lines as journald takes them: an event's fixed id, its facts as fields, the datagram.
 
-The protocol is systemd.io/JOURNAL_NATIVE_PROTOCOL. Standard library only: the operator's command logs too.
+The protocol is systemd.io/JOURNAL_NATIVE_PROTOCOL. Standard library only: the operator's command logs too, and so does
+a start that has loaded nothing else yet.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+import socket
+import sys
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -16,6 +21,8 @@ LONGEST = 2048
 """Characters that are kept of a value."""
 MANY = 64
 """Values that are kept of a list."""
+PATIENCE = 1.0
+"""Seconds that a journal which does not read may hold up who sends at once."""
 _NAMESPACE = UUID("5d1f3f0c-3c53-4f1e-9d0b-6c1f0a4f7f52")
 _UNSAID = frozenset({"audit", "object_systemd_unit"})
 """Facts that are fields only, and not in the text."""
@@ -53,6 +60,30 @@ def datagram(fields: Iterable[tuple[str, str]]) -> bytes:
         else:
             parts.append(b"%s=%s\n" % (name.encode(), data))
     return b"".join(parts)
+
+
+def is_read() -> bool:
+    """Whether what this process says on standard error goes to the journal (systemd.exec(5), JOURNAL_STREAM).
+
+    Also where journald was away as systemd started this process: it then has standard error lead nowhere, and all
+    that is said until the next start would be lost.
+    """
+    device, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")
+    try:
+        status, nowhere = os.fstat(sys.stderr.fileno()), os.stat(os.devnull)
+    except (OSError, ValueError):
+        return False
+    if (device, inode) == (str(status.st_dev), str(status.st_ino)):
+        return True
+    # By its number: the sandbox has a /dev/null of its own, and this one was opened before.
+    return status.st_rdev == nowhere.st_rdev and os.environ.get("SYSTEMD_EXEC_PID") == str(os.getpid())
+
+
+def send(fields: Fields, path: str = SOCKET) -> None:
+    """Send a line at once; one that does not go within `PATIENCE`, or has nowhere to go, is lost."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(PATIENCE)
+        sock.sendto(datagram(fields), path)
 
 
 def _name(key: str) -> str:

@@ -14,6 +14,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from agent import journald
+
 FREE = 5
 """Starts within `WINDOW` that wait for nothing."""
 WINDOW = 300.0
@@ -21,6 +23,7 @@ WINDOW = 300.0
 LONGEST = 30.0
 """Seconds that a start waits at most; well below systemd's TimeoutStartSec, which is 90."""
 _NAME = "starts"
+_HELD_BACK = "Start held back"
 _PR_SET_DUMPABLE = 4
 """prctl(2)"""
 
@@ -40,8 +43,7 @@ def hold_back() -> None:
         now = time.monotonic()
         place.write_text("\n".join(map(str, [*starts[-20:], now])), "ascii")
         if seconds := pause(starts, now):
-            todo = "journalctl -u clusterware-head-agent tells why it ended"
-            print(f"Agent was started {len(starts)} times of late: waiting {seconds:g} s; {todo}", file=sys.stderr)
+            _tell(len(starts), seconds)
             time.sleep(seconds)
 
 
@@ -58,6 +60,15 @@ def keep_memory_private() -> None:
     A limit of 0 does for files alone: core(5), "Piping core dumps to a program".
     """
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def _tell(starts: int, seconds: float) -> None:
+    facts = {"starts": starts, "seconds": f"{seconds:g}", "todo": "the lines before tell why it ended"}
+    line = journald.line(_HELD_BACK, "warning", facts, "clusterware-head-agent")
+    if journald.is_read():
+        journald.send(line)
+    else:
+        print(dict(line)["MESSAGE"], file=sys.stderr)
 
 
 def _place() -> Path | None:

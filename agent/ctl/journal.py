@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pwd
-import socket
 from typing import Any
 
 from agent import journald
@@ -15,8 +13,6 @@ IDENTIFIER = "cw-headctl"
 """What this command's own lines are signed with."""
 _ABOUT = {"object_systemd_unit": f"{UNIT}.service"}
 """Has `journalctl -u` show root's lines among the agent's; of others it takes none (systemd.journal-fields(7))."""
-_PATIENCE = 1.0
-"""Seconds that a journal which does not read may hold up the command."""
 
 
 class Journal:
@@ -40,6 +36,4 @@ class Journal:
         except KeyError:
             user = str(uid)
         line = journald.line(event, level, {**facts, **_ABOUT, "local_uid": uid, "local_user": user}, IDENTIFIER)
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-            sock.settimeout(_PATIENCE)
-            sock.sendto(journald.datagram(line), self._path)
+        journald.send(line, self._path)

@@ -82,23 +82,6 @@ class _Forward(logging.Handler):
         )
 
 
-def under_journal() -> bool:
-    """Whether standard error goes to the journal (systemd.exec(5), JOURNAL_STREAM).
-
-    Also where journald was away as systemd started this process: it then has standard error lead nowhere, and all
-    that is said until the next start would be lost.
-    """
-    device, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")
-    try:
-        status, nowhere = os.fstat(sys.stderr.fileno()), os.stat(os.devnull)
-    except (OSError, ValueError):
-        return False
-    if (device, inode) == (str(status.st_dev), str(status.st_ino)):
-        return True
-    # By its number: the sandbox has a /dev/null of its own, and this one was opened before.
-    return status.st_rdev == nowhere.st_rdev and os.environ.get("SYSTEMD_EXEC_PID") == str(os.getpid())
-
-
 class Logging:
     """The process's logging, set up once; `close` writes out what waits."""
 
@@ -106,7 +89,7 @@ class Logging:
         """`head_uid`: this head, the one that a line is about unless it names another."""
         self._head_uid = head_uid
         self._writer: JournalWriter | None = None
-        if style == "journal" or (style == "auto" and under_journal()):
+        if style == "journal" or (style == "auto" and journald.is_read()):
             self._writer = JournalWriter(journal)
         handler = _Forward()
         logging.root.handlers[:] = [handler]

@@ -52,7 +52,9 @@ def test_an_agent_that_keeps_crashing_under_load_holds_back_and_is_found_by_its_
         for number in range(1, 7):
             wait_for(lambda n=number: len(remembered.read_text().split()) == n, "the start to be noted")  # type: ignore[misc]
             one.systemctl("kill", "--signal=KILL", UNIT)
-        told = wait_for(lambda: re.findall(r"times of late: waiting (\d+) s", one.journal())[1:], "the second pause")
+        told = wait_for(
+            lambda: re.findall(r"Start held back starts=\d+ seconds=(\d+)", one.journal())[1:], "the second pause"
+        )
         caller.kill()
 
     assert one.api("GET", "/healthz").status == 200
