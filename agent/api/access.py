@@ -29,6 +29,10 @@ class Gate(Protocol):
         """The caller, proved; raises Unauthenticated, Denied or Unavailable. Never blocks."""
         ...
 
+    def met(self, request: web.BaseRequest) -> Caller | None:
+        """What the kernel says of who calls, also of one who is not admitted; None once the connection is closed."""
+        ...
+
 
 @dataclass(slots=True)
 class _Connection:
@@ -72,12 +76,9 @@ class AccessGate(Gate):
     @override
     def admit(self, route: Route, request: web.BaseRequest) -> Caller:
         """The caller, proved; raises Unauthenticated, Denied or Unavailable. Never blocks."""
-        transport = request.transport
-        if transport is None:
-            raise Denied("the connection is closed", code="closed")
-        connection = self._connections.get(transport)
+        connection = self._connection(request)
         if connection is None:
-            connection = self._connections[transport] = self._meet(transport)
+            raise Denied("the connection is closed", code="closed")
         if connection.peer is None:
             return _over_unix_socket(route, connection.caller)
         match route.access:
@@ -94,6 +95,21 @@ class AccessGate(Gate):
                     "this route is answered on the Unix socket of this head only: log in there and use cw-headctl",
                     code="local-only",
                 )
+
+    @override
+    def met(self, request: web.BaseRequest) -> Caller | None:
+        """What the kernel says of who calls; None once the connection is closed."""
+        connection = self._connection(request)
+        return connection.caller if connection is not None else None
+
+    def _connection(self, request: web.BaseRequest) -> _Connection | None:
+        transport = request.transport
+        if transport is None:
+            return None
+        connection = self._connections.get(transport)
+        if connection is None:
+            connection = self._connections[transport] = self._meet(transport)
+        return connection
 
     def _meet(self, transport: asyncio.BaseTransport) -> _Connection:
         sock = transport.get_extra_info("socket")

@@ -26,7 +26,8 @@ from agent.log import CALLER
 log = structlog.get_logger()
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_DENIED = frozenset({401, 403})
+DENIED = frozenset({401, 403})
+"""The statuses of answers to those who may not."""
 
 
 @dataclass(slots=True)
@@ -86,9 +87,16 @@ class Audit:
     async def let_in(self, asked: Asked, caller: Caller) -> None:
         """It is known who asks."""
         asked.caller = caller
-        user = None
-        if caller.uid is not None and asked.changes:
-            user = await self._names.of(caller.uid)
+        await self._call(asked, caller, named=asked.changes)
+
+    async def denied(self, asked: Asked, caller: Caller | None) -> None:
+        """Whoever asks may not: on the Unix socket the kernel says who it is."""
+        if caller is not None and caller.local:
+            await self._call(asked, caller, named=True)
+
+    async def _call(self, asked: Asked, caller: Caller, *, named: bool) -> None:
+        """Have all lines of this request tell who asks; by its name where a line is certain to come."""
+        user = await self._names.of(caller.uid) if named and caller.uid is not None else None
         CALLER.set(_who(asked.request, caller, user))
 
     def tell(self, asked: Asked, status: int, failed: errors.AgentError | None) -> None:
@@ -123,7 +131,7 @@ class Audit:
     def facts(self, asked: Asked, status: int | None) -> dict[str, Any]:
         """What a line tells of a request; `status` is None where there is no answer."""
         request = asked.request
-        audited = asked.route is not None and (asked.changes or status in _DENIED)
+        audited = asked.route is not None and (asked.changes or status in DENIED)
         return {
             **({"audit": 1} if audited else {}),
             "method": request.method,
@@ -167,7 +175,7 @@ def _result(status: int | None) -> str:
         return "unfinished"
     if status < 400:
         return "done"
-    if status in _DENIED:
+    if status in DENIED:
         return "denied"
     return "refused" if status < 500 else "failed"
 

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from agent import errors
 from agent.api.access import Gate
-from agent.api.audit import Audit
+from agent.api.audit import DENIED, Audit
 from agent.api.call import Answer, Call, Caller, Route
 from agent.api.connections import Connection
 from agent.api.envelope import SERVER, bug, failure, success
@@ -97,6 +97,8 @@ class Api:
         self.traffic.note(asked.path, request, response, asked.took, failed)
         if not response.prepared:
             self._sign(request, response, request_id)
+        if response.status in DENIED:
+            await self._audit.denied(asked, asked.caller or self._gate.met(request))
         self._audit.tell(asked, response.status, failed)
         if after is not None:
             await response.prepare(request)

@@ -187,6 +187,18 @@ async def test_whoever_is_denied_is_told_of_be_it_only_a_look(heads: list[Wired]
     ]
 
 
+async def test_of_a_local_caller_who_is_denied_it_is_told_who_it_is(heads: list[Wired]) -> None:
+    first, second = heads
+    with log_lines() as lines:
+        denied, _ = await first.over_socket("GET", "/test/other-head")
+        nobody, _ = await first.over_socket("GET", "/heads", headers={"X-Head": second.uid})
+    assert (denied, nobody) == (403, 401)
+    own = [line for line in audit(lines) if line["peer"] == "local"]
+    assert [line["status"] for line in own] == [403, 401]
+    for line in own:
+        assert (line["local_uid"], line["local_user"]) == (os.getuid(), pwd.getpwuid(os.getuid()).pw_name)
+
+
 async def test_an_address_is_written_in_one_way_also_before_anything_is_proved(tmp_path: Path) -> None:
     wires = Wires(tmp_path)
     head = await wires.head(1, listener=socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True))
