@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from agent.config import Config, Files, Live
 from agent.errors import Unavailable
 from agent.files.collector import Collector
@@ -53,6 +55,20 @@ class SetReferences:
     async def named(self, filenames: Collection[str]) -> set[str]:
         """By reading them all."""
         return await named_by(self.references(), filenames, "/store")
+
+
+class FailLater(SetReferences):
+    """References that are away once they have been read so many times."""
+
+    last: int = 1
+
+    @override
+    async def references(self) -> AsyncIterator[Sequence[str]]:
+        """In walk order, while they are there."""
+        if self.readings == self.last:
+            self.away = "the database is away"
+        async for batch in super().references():
+            yield batch
 
 
 @dataclass

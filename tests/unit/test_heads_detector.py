@@ -4,69 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import msgspec
 import pytest
 
-from agent.config import Config, Live
-from agent.errors import Unavailable
 from agent.heads.beat import Beat, decode, encode
-from agent.heads.detector import ARRIVAL, Detector, Turn
 from agent.heads.journal import Journal
-from agent.heads.liveness import Condition, Outlook, Standing, State
-from agent.heads.members import Members
-from tests.support.clock import StillClock
+from agent.heads.liveness import Condition, Standing, State
 from tests.support.logs import log_lines
-from tests.support.people import ME, OTHER, PEER, STRANGER, Roster, head, members
+from tests.support.people import ME, OTHER, PEER, STRANGER
+from tests.support.watcher import Watcher
 
 UP, SUSPECT, DOWN, UNKNOWN = State.UP, State.SUSPECT, State.DOWN, State.UNKNOWN
-
-
-def people(*uids: str) -> Members:
-    return members({uid: head() for uid in uids})
-
-
-class Watcher:
-    """This head's detector, and the other heads as far as they beat to it."""
-
-    def __init__(self, *uids: str) -> None:
-        self.clock = StillClock()
-        self.roster = Roster(people(*uids))
-        self.live = Live(Config())
-        self.detector = Detector(self.roster, ME, self.live, self.clock, "boot")
-        self.turns: list[Turn] = []
-        self.detector.on_change(self.turns.extend)
-        self.seq = dict.fromkeys(uids, 0)
-        self.boots = dict.fromkeys(uids, "first")
-
-    def beat(self, uid: str, heard: dict[str, float] | None = None, **fields: object) -> Beat:
-        self.seq[uid] += 1
-        beat = msgspec.structs.replace(Beat(uid, self.boots[uid], self.seq[uid], heard or {}), **fields)
-        self.detector.heard(beat, self.clock.monotonic())
-        return beat
-
-    def wait(self, seconds: float, *beating: str, heard: dict[str, float] | None = None) -> None:
-        """Let time pass, quarter second by quarter second; once a second those heads beat."""
-        for quarter in range(round(seconds * 4)):
-            self.clock.move(0.25)
-            self.detector.tick()
-            if quarter % 4 == 3:
-                for uid in beating:
-                    self.beat(uid, heard)
-
-    def sleep(self, seconds: float) -> None:
-        """This head's process is held up."""
-        self.clock.move(seconds)
-
-    def look(self) -> Outlook:
-        assert isinstance(self.roster.now, Members)
-        return self.detector.look(self.roster.now, self.clock.now())
-
-    def __getitem__(self, uid: str) -> State:
-        return self.look().conditions[uid].state
-
-    @property
-    def standing(self) -> Standing:
-        return self.look().standing
 
 
 @pytest.fixture
@@ -250,77 +197,6 @@ def test_what_was_heard_as_long_ago_as_can_be_said_is_down_and_nothing_breaks() 
     assert watcher[OTHER] is DOWN
 
 
-def test_strangers_and_itself_are_not_listened_to(three: Watcher) -> None:
-    for uid in (STRANGER, ME):
-        three.detector.heard(Beat(uid, "b", 1, {OTHER: 0.0}), three.clock.monotonic())
-    assert set(three.look().conditions) == {ME, PEER, OTHER}
-    assert three.detector.judgement(STRANGER) is None
-    assert three.detector.judgement(ME) is None
-
-
-@pytest.mark.parametrize("peer_url", [None, "https://10.0.0.9:52392"])
-def test_a_head_that_was_just_let_in_may_be_silent_while_its_engine_is_taken_in(
-    three: Watcher, peer_url: str | None
-) -> None:
-    new = msgspec.structs.replace(head(), peer_url=peer_url)
-    three.roster.now = members({PEER: head(), OTHER: head(), STRANGER: new})
-    three.wait(6, PEER, OTHER)
-    assert three[STRANGER] is (DOWN if peer_url is None else UNKNOWN)
-    three.wait(ARRIVAL, PEER, OTHER)
-    assert three[STRANGER] is DOWN
-
-
-def test_a_head_that_was_just_let_in_is_judged_like_any_other_once_it_was_heard(three: Watcher) -> None:
-    new = msgspec.structs.replace(head(), peer_url="https://10.0.0.9:52392")
-    three.roster.now = members({PEER: head(), OTHER: head(), STRANGER: new})
-    three.seq[STRANGER], three.boots[STRANGER] = 0, "s"
-    three.wait(2, PEER, OTHER, STRANGER)
-    assert three[STRANGER] is UP
-    three.wait(6, PEER, OTHER)
-    assert three[STRANGER] is DOWN
-
-
-@pytest.mark.parametrize(("heard", "stopped"), [({OTHER: 20.0}, {}), ({}, {OTHER: ("first", 20.0)})])
-def test_what_others_know_of_a_head_from_before_it_was_let_in_again_does_not_count(
-    three: Watcher, heard: dict[str, float], stopped: dict[str, tuple[str, float]]
-) -> None:
-    three.wait(8, PEER)
-    assert three[OTHER] is DOWN
-    three.roster.now = people(PEER)
-    three.wait(1, PEER)
-    again = msgspec.structs.replace(head(), peer_url="https://10.0.0.9:52392", generation=2)
-    three.roster.now = members({PEER: head(), OTHER: again})
-    three.wait(1, PEER)
-    three.beat(PEER, heard, stopped=stopped)  # it has not read yet that it had gone
-    assert three[OTHER] is UNKNOWN
-    three.boots[OTHER] = "second"
-    three.wait(2, PEER, OTHER)
-    assert three[OTHER] is UP
-
-
-def test_a_head_that_was_just_let_in_is_found_dead_in_time_also_where_nobody_asks() -> None:
-    watcher = Watcher()
-    watcher.wait(3)
-    watcher.roster.now = members({PEER: msgspec.structs.replace(head(), peer_url="https://10.0.0.9:52392")})
-    watcher.seq[PEER], watcher.boots[PEER] = 0, "p"
-    watcher.wait(4, PEER)
-    watcher.wait(5)
-    assert [turn.after for turn in watcher.turns] == [UP, SUSPECT, DOWN]
-
-
-def test_members_come_and_go(three: Watcher) -> None:
-    three.roster.now = people(PEER, STRANGER)
-    three.wait(1, PEER)
-    three.beat(OTHER)
-    assert set(three.look().conditions) == {ME, PEER, STRANGER}
-    assert three[STRANGER] is UNKNOWN
-    three.seq[STRANGER], three.boots[STRANGER] = 0, "s"
-    three.roster.now = Unavailable("the database is away")
-    three.wait(1, PEER, STRANGER)
-    three.roster.now = people(PEER, STRANGER)
-    assert three[STRANGER] is UP, "while the list cannot be read, it is the one that was"
-
-
 def test_a_short_gap_of_its_own_convicts_nobody_and_shows_nothing(three: Watcher) -> None:
     three.sleep(4.5)
     three.detector.tick()
@@ -436,16 +312,3 @@ def test_what_an_operator_must_know_is_in_the_journal(three: Watcher) -> None:
     assert ("warning", "Most heads are not heard", None) in told
     assert ("info", "Most heads are heard", None) in told
     assert told[-1][1:] == ("Head has stopped", PEER)
-
-
-def test_once_those_that_were_not_heard_are_removed_the_rest_is_the_majority_and_finds_its_dead_in_time() -> None:
-    lost = ["3" * 32, "4" * 32, "5" * 32]
-    watcher = Watcher(PEER, *lost)
-    watcher.wait(3, PEER, *lost)
-    watcher.wait(10, PEER)
-    before = watcher.detector.standing
-    watcher.roster.now = people(PEER)
-    watcher.wait(1, PEER)
-    assert (before, watcher.detector.standing) == (Standing.MINORITY, Standing.MAJORITY)
-    watcher.wait(5)
-    assert watcher.turns[-1] == Turn(PEER, SUSPECT, DOWN)
