@@ -22,6 +22,13 @@ os.chdir("/srv/store")
 os.makedirs("folder", exist_ok=True)
 if not os.path.lexists("link"):
     os.symlink("{STATE}", "link")
+made = itertools.count()
+def put_back():
+    while True:
+        try:
+            return os.rename("aside", "folder")
+        except OSError:  # the agent was faster: it has made the folder that was missing, for a file to go back into
+            os.rename("folder", f"made-{{next(made)}}")
 for number in itertools.count():
     for name in ("agent.db", "ca.pem", "new"):
         with open(f"folder/{{name}}", "w") as file:
@@ -29,7 +36,7 @@ for number in itertools.count():
     until = time.monotonic() + 3
     while time.monotonic() < until:
         os.rename("folder", "aside"); os.rename("link", "folder")
-        os.rename("folder", "link"); os.rename("aside", "folder")
+        os.rename("folder", "link"); put_back()
 """
 """The folder in the store becomes a link to the agent's own state directory, and back, all the time."""
 
