@@ -331,9 +331,13 @@ class HeadEngine:
 
         A member of this head's own is what a former attempt has left: no other head takes it out.
         """
-        if self._choice.engine != ETCD or self._choice.directory or self._config.etcd.endpoints:
+        client, uid = self._opened.client, self._config.head.uid
+        if client is None or self._choice.directory or self._config.etcd.endpoints:
             return
-        uid, members = self._config.head.uid, await self.members()
+        voters = [one for one in await Cluster(client).member_list() if one.name != uid and not one.learner]
+        if len(voters) >= self._voters:
+            return  # as nearly always: no member has to be asked how it is
+        members = await self.members()
         others = [member for member in members if member.head != uid]
         if all(member.voter for member in others) and len(others) < self._voters and has_quorum(members):
             try:
