@@ -131,7 +131,7 @@ class Api:
         """What every answer carries; X-Stale where it was read from records that may have changed since."""
         response.headers["X-Request-Id"] = request_id
         response.headers["Server"] = SERVER
-        if request.method == "GET" and "X-Stale" not in response.headers:
+        if request.method in ("GET", "HEAD") and "X-Stale" not in response.headers:
             age = self._rooms.store_age()
             if age is not None:
                 response.headers["X-Stale"] = str(int(age))

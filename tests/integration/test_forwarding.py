@@ -173,6 +173,8 @@ async def test_a_stale_store_says_how_old_its_answers_are(heads: list[Wired]) ->
         f"GET /test/known-head HTTP/1.1\r\nHost: h\r\nX-Head: {second.uid}\r\nConnection: close\r\n\r\n".encode(),
     )
     assert b"X-Stale: 12\r\n" in told
+    told = await raw(second.socket, b"HEAD /test/known-head HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+    assert b"X-Stale: 12\r\n" in told
     second.age.append(None)
     answer = await first.peers.ask(second.uid, "GET", "/test/known-head")
     assert "X-Stale" not in answer.headers
