@@ -138,7 +138,8 @@ def _again(move: Move) -> str:
             "no such",
             "not in the cluster",
         )
-        if done.returncode == 0 or any(word in told for word in settled):
+        (*_, refusal) = told.strip().splitlines() or [""]  # what it would do, which is told before, has such words too
+        if done.returncode == 0 or any(word in refusal for word in settled):
             return told
         if time.monotonic() > until:
             raise Broken(f"{move.name} on {move.head.name}: a second run does not end it: {told}")
