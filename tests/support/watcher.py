@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from agent.config import Config, Live
 from agent.heads.beat import Beat
@@ -10,7 +11,7 @@ from agent.heads.detector import Detector, Turn
 from agent.heads.liveness import Outlook, Standing, State
 from agent.heads.members import Members
 from tests.support.clock import StillClock
-from tests.support.people import ME, Roster, head, members
+from tests.support.people import ME, OTHER, PEER, Roster, head, members
 
 
 def people(*uids: str) -> Members:
@@ -59,3 +60,12 @@ class Watcher:
     @property
     def standing(self) -> Standing:
         return self.look().standing
+
+
+@pytest.fixture
+def three() -> Watcher:
+    """One of three heads; all are up."""
+    watcher = Watcher(PEER, OTHER)
+    watcher.wait(3, PEER, OTHER)
+    assert (watcher[PEER], watcher[OTHER], watcher.standing) == (State.UP, State.UP, Standing.MAJORITY)
+    return watcher

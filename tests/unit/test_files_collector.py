@@ -14,23 +14,11 @@ from agent.ports import Sighting
 from tests.support.clock import StillClock
 from tests.support.files import FailLater, FilesRoom, SetReferences
 from tests.support.memory_files import MemoryFiles
+from tests.support.small_room import files, room
+
+__all__ = ["files", "room"]
 
 HOUR = 3600.0
-
-
-@pytest.fixture
-def files() -> MemoryFiles:
-    """A store with three referenced files and one that is not."""
-    files = MemoryFiles()
-    for name in ("image", "initramfs", "kernel", "unused"):
-        files.put(name)
-    return files
-
-
-@pytest.fixture
-def room(files: MemoryFiles) -> FilesRoom:
-    """The collector over it; files may be of any age."""
-    return FilesRoom(files, SetReferences({"image", "initramfs", "kernel"}))
 
 
 async def test_only_what_nothing_refers_to_is_listed_and_removed(room: FilesRoom, files: MemoryFiles) -> None:

@@ -6,25 +6,13 @@ import pytest
 
 from agent.errors import Conflict, NotFound, Unavailable
 from agent.ports import Leftover
-from tests.support.files import FailLater, FilesRoom, SetReferences
+from tests.support.files import FailLater, FilesRoom
 from tests.support.memory_files import MemoryFiles
+from tests.support.small_room import files, room
+
+__all__ = ["files", "room"]
 
 HOUR = 3600.0
-
-
-@pytest.fixture
-def files() -> MemoryFiles:
-    """A store with three referenced files and one that is not."""
-    files = MemoryFiles()
-    for name in ("image", "initramfs", "kernel", "unused"):
-        files.put(name)
-    return files
-
-
-@pytest.fixture
-def room(files: MemoryFiles) -> FilesRoom:
-    """The collector over it; files may be of any age."""
-    return FilesRoom(files, SetReferences({"image", "initramfs", "kernel"}))
 
 
 async def test_a_clean_is_told_of_dead_uploads_and_expired_trash(room: FilesRoom, files: MemoryFiles) -> None:

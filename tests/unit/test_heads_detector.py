@@ -11,17 +11,11 @@ from agent.heads.journal import Journal
 from agent.heads.liveness import Condition, Standing, State
 from tests.support.logs import log_lines
 from tests.support.people import ME, OTHER, PEER, STRANGER
-from tests.support.watcher import Watcher
+from tests.support.watcher import Watcher, three
+
+__all__ = ["three"]
 
 UP, SUSPECT, DOWN, UNKNOWN = State.UP, State.SUSPECT, State.DOWN, State.UNKNOWN
-
-
-@pytest.fixture
-def three() -> Watcher:
-    watcher = Watcher(PEER, OTHER)
-    watcher.wait(3, PEER, OTHER)
-    assert (watcher[PEER], watcher[OTHER], watcher.standing) == (UP, UP, Standing.MAJORITY)
-    return watcher
 
 
 def test_the_last_head_alone_is_up_and_alone() -> None:

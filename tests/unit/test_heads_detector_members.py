@@ -10,17 +10,11 @@ from agent.heads.beat import Beat
 from agent.heads.detector import ARRIVAL, Turn
 from agent.heads.liveness import Standing, State
 from tests.support.people import ME, OTHER, PEER, STRANGER, head, members
-from tests.support.watcher import Watcher, people
+from tests.support.watcher import Watcher, people, three
+
+__all__ = ["three"]
 
 UP, SUSPECT, DOWN, UNKNOWN = State.UP, State.SUSPECT, State.DOWN, State.UNKNOWN
-
-
-@pytest.fixture
-def three() -> Watcher:
-    watcher = Watcher(PEER, OTHER)
-    watcher.wait(3, PEER, OTHER)
-    assert (watcher[PEER], watcher[OTHER], watcher.standing) == (UP, UP, Standing.MAJORITY)
-    return watcher
 
 
 def test_strangers_and_itself_are_not_listened_to(three: Watcher) -> None:
